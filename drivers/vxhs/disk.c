@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Block devices: made on attach, gone on detach; and the way in for requests.
+ */
+#include <linux/blkdev.h>
+#include <linux/module.h>
+#include <linux/netlink.h>
+#include <linux/part_stat.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "disk.h"
+#include "lane.h"
+#include "netlink.h"
+#include "send.h"
+#include "session.h"
+#include "sysfs.h"
+#include "trace.h"
+
+/* How long an attach may take altogether. */
+#define VXHS_ATTACH_TIMEOUT	(8 * HZ)
+
+/* By index; an entry is reserved (zero) while its disk is made. */
+static DEFINE_XARRAY_ALLOC(disks);
+
+static struct workqueue_struct *free_wq;
+
+static int vxhs_opcode(const struct request *rq)
+{
+	switch (req_op(rq)) {
+	case REQ_OP_READ:
+		return VXHS_OP_READ;
+	case REQ_OP_WRITE:
+		return VXHS_OP_WRITE;
+	case REQ_OP_FLUSH:
+		return VXHS_OP_FLUSH;
+	case REQ_OP_DISCARD:
+		return VXHS_OP_DISCARD;
+	case REQ_OP_WRITE_ZEROES:
+		return VXHS_OP_WRITE_ZEROES;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+/* Task; may sleep (BLK_MQ_F_BLOCKING). */
+static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
+				  const struct blk_mq_queue_data *bd)
+{
+	struct request *rq = bd->rq;
+	struct vxhs_disk *disk = rq->q->queuedata;
+	struct vxhs_session *session = disk->session;
+	struct vxhs_io *io = vxhs_rq_to_io(rq);
+	struct vxhs_lane *lane;
+	int opcode = vxhs_opcode(rq);
+
+	if (opcode < 0)
+		return BLK_STS_NOTSUPP;
+	lane = vxhs_session_pick(session, hctx->queue_num, rq->tag);
+	if (unlikely(!lane)) {
+		atomic64_inc(&disk->errors);
+		vxhs_session_kick(session, NULL);
+		return BLK_STS_IOERR;
+	}
+
+	io->slot = vxhs_session_slot(session, hctx->queue_num, rq->tag);
+	io->opcode = opcode;
+	io->length = opcode == VXHS_OP_FLUSH ? 0 : blk_rq_bytes(rq);
+	io->status = BLK_STS_OK;
+	blk_mq_start_request(rq);
+	trace_vxhs_io_queue(rq, io, lane);
+	vxhs_send_push(lane, io);
+	/* From here on it may be completed: do not touch it. */
+	if (bd->last)
+		vxhs_session_kick(session, lane);
+	if (unlikely(!vxhs_lane_is_up(lane)))
+		vxhs_session_stranded(session);
+	return BLK_STS_OK;
+}
+
+static void vxhs_commit_rqs(struct blk_mq_hw_ctx *hctx)
+{
+	struct vxhs_disk *disk = hctx->queue->queuedata;
+
+	vxhs_session_kick(disk->session, NULL);
+}
+
+/* Softirq, or wherever vxhs_io_end() was called. */
+static void vxhs_complete_rq(struct request *rq)
+{
+	struct vxhs_disk *disk = rq->q->queuedata;
+	blk_status_t status = vxhs_rq_to_io(rq)->status;
+
+	if (unlikely(status != BLK_STS_OK && status != BLK_STS_NOTSUPP))
+		atomic64_inc(&disk->errors);
+	blk_mq_end_request(rq, status);
+}
+
+/*
+ * A slow request is no dead lane, and a request that is on the wire belongs
+ * to its tag slot: report it and wait on.  Task (kblockd).
+ */
+static enum blk_eh_timer_return vxhs_timeout(struct request *rq)
+{
+	struct vxhs_disk *disk = rq->q->queuedata;
+
+	pr_warn_ratelimited("%s: %s at sector %llu waits for %s since %u s\n",
+			    disk->gendisk->disk_name,
+			    vxhs_opcode_name(vxhs_rq_to_io(rq)->opcode),
+			    (unsigned long long)blk_rq_pos(rq),
+			    disk->session->host,
+			    jiffies_to_msecs(rq->q->rq_timeout) / 1000);
+	return BLK_EH_RESET_TIMER;
+}
+
+const struct blk_mq_ops vxhs_mq_ops = {
+	.queue_rq	= vxhs_queue_rq,
+	.commit_rqs	= vxhs_commit_rqs,
+	.complete	= vxhs_complete_rq,
+	.timeout	= vxhs_timeout,
+};
+
+static int vxhs_open(struct gendisk *gendisk, blk_mode_t mode)
+{
+	struct vxhs_disk *disk = gendisk->private_data;
+
+	lockdep_assert_held(&gendisk->open_mutex);
+	if (disk->detaching)
+		return -ENXIO;
+	if ((mode & BLK_OPEN_WRITE) && disk->mode == VXHS_MODE_READ_ONLY)
+		return -EROFS;
+	return 0;
+}
+
+/* Whoever holds the last reference to the device calls: not for long work. */
+static void vxhs_free_disk(struct gendisk *gendisk)
+{
+	struct vxhs_disk *disk = gendisk->private_data;
+
+	queue_work(free_wq, &disk->free_work);
+}
+
+static const struct block_device_operations vxhs_fops = {
+	.owner		= THIS_MODULE,
+	.open		= vxhs_open,
+	.free_disk	= vxhs_free_disk,
+};
+
+static void vxhs_disk_release(struct kref *ref)
+{
+	struct vxhs_disk *disk = container_of(ref, struct vxhs_disk, ref);
+
+	vxhs_session_put(disk->session);
+	kfree(disk);
+	/* Nobody but us and free_wq, which module exit waits for. */
+	module_put(THIS_MODULE);
+}
+
+static void vxhs_disk_unref(struct vxhs_disk *disk)
+{
+	kref_put(&disk->ref, vxhs_disk_release);
+}
+
+static void vxhs_disk_free_work(struct work_struct *work)
+{
+	vxhs_disk_unref(container_of(work, struct vxhs_disk, free_work));
+}
+
+/* For somebody who will look at the gendisk too. */
+static void vxhs_disk_get(struct vxhs_disk *disk)
+{
+	kref_get(&disk->ref);
+	get_device(disk_to_dev(disk->gendisk));
+}
+
+/**
+ * vxhs_disk_put - drop a reference
+ * @disk: from vxhs_disk_attach(), vxhs_disk_find() or vxhs_disk_next()
+ *
+ * Context: task, may sleep; in code that a module reference or module exit
+ * protects.
+ */
+void vxhs_disk_put(struct vxhs_disk *disk)
+{
+	put_disk(disk->gendisk);
+	vxhs_disk_unref(disk);
+}
+
+/**
+ * vxhs_disk_find - look up an attached disk
+ * @index: N of /dev/vxhsN
+ *
+ * Return: the disk with a reference for the caller, or NULL
+ */
+struct vxhs_disk *vxhs_disk_find(unsigned int index)
+{
+	struct vxhs_disk *disk;
+
+	xa_lock(&disks);
+	disk = xa_load(&disks, index);
+	if (disk)
+		vxhs_disk_get(disk);
+	xa_unlock(&disks);
+	return disk;
+}
+
+/**
+ * vxhs_disk_next - walk the attached disks
+ * @index: the lowest index that is wanted; set to the one found
+ *
+ * Return: the disk with a reference for the caller, or NULL
+ */
+struct vxhs_disk *vxhs_disk_next(unsigned int *index)
+{
+	unsigned long i = *index;
+	struct vxhs_disk *disk;
+
+	xa_lock(&disks);
+	disk = xa_find(&disks, &i, VXHS_MAX_DISKS - 1, XA_PRESENT);
+	if (disk)
+		vxhs_disk_get(disk);
+	xa_unlock(&disks);
+	*index = i;
+	return disk;
+}
+
+/**
+ * vxhs_disk_requests - how many requests the disk has completed
+ * @disk: any
+ *
+ * Return: that number
+ */
+u64 vxhs_disk_requests(const struct vxhs_disk *disk)
+{
+	struct block_device *part0 = disk->gendisk->part0;
+
+	return part_stat_read(part0, ios[STAT_READ]) +
+	       part_stat_read(part0, ios[STAT_WRITE]) +
+	       part_stat_read(part0, ios[STAT_DISCARD]) +
+	       part_stat_read(part0, ios[STAT_FLUSH]);
+}
+
+/**
+ * vxhs_disk_flushed - a FLUSH was answered
+ * @disk: whose
+ * @verifier: from the answer
+ *
+ * The verifier changes exactly when acknowledged, unflushed writes may have
+ * been lost (section 5.4).
+ *
+ * Context: any.
+ * Return: what FLUSH is to say
+ */
+blk_status_t vxhs_disk_flushed(struct vxhs_disk *disk, u64 verifier)
+{
+	if (likely(verifier == disk->geometry.verifier && !disk->lost))
+		return BLK_STS_OK;
+	if (!disk->lost) {
+		WRITE_ONCE(disk->lost, true);
+		pr_err_ratelimited("%s: %s may have lost acknowledged writes: every FLUSH fails from now on; check the data, then detach and attach\n",
+				   disk->gendisk->disk_name,
+				   disk->session->host);
+	}
+	return BLK_STS_IOERR;
+}
+
+static void vxhs_disk_set_limits(const struct vxhs_disk *disk,
+				 struct queue_limits *lim)
+{
+	const struct vxhs_geometry *geometry = &disk->geometry;
+	u32 max_io = min(disk->session->grant.max_io, VXHS_MAX_IO);
+
+	*lim = (struct queue_limits) {
+		.logical_block_size = geometry->logical_block,
+		.physical_block_size = geometry->physical_block,
+		.io_min = geometry->io_min,
+		.io_opt = geometry->io_opt,
+		.max_hw_sectors = max_io >> SECTOR_SHIFT,
+		.max_segments = VXHS_MAX_SEGMENTS,
+		.max_segment_size = UINT_MAX,
+		.dma_alignment = 3,
+	};
+	if (geometry->caps & VXHS_CAP_FLUSH)
+		lim->features |= BLK_FEAT_WRITE_CACHE;
+	if (geometry->caps & VXHS_CAP_FUA)
+		lim->features |= BLK_FEAT_FUA;
+	if (geometry->caps & VXHS_CAP_ROTATIONAL)
+		lim->features |= BLK_FEAT_ROTATIONAL;
+	if (geometry->caps & VXHS_CAP_DISCARD) {
+		lim->max_hw_discard_sectors =
+			geometry->max_discard >> SECTOR_SHIFT;
+		lim->discard_granularity = geometry->discard_granularity;
+	}
+	if (geometry->caps & VXHS_CAP_WRITE_ZEROES)
+		lim->max_write_zeroes_sectors =
+			geometry->max_write_zeroes >> SECTOR_SHIFT;
+}
+
+static int vxhs_disk_reserve_index(struct vxhs_disk *disk, int index,
+				   struct netlink_ext_ack *extack)
+{
+	struct vxhs_disk *other;
+	int ret;
+
+	if (index < 0)
+		return xa_alloc(&disks, &disk->index, NULL,
+				XA_LIMIT(0, VXHS_MAX_DISKS - 1), GFP_KERNEL);
+
+	disk->index = index;
+	ret = xa_insert(&disks, index, NULL, GFP_KERNEL);
+	if (ret != -EBUSY)
+		return ret;
+	other = vxhs_disk_find(index);
+	if (other) {
+		NL_SET_ERR_MSG_FMT(extack, "index %d is taken by vdisk %.40s",
+				   index, other->name);
+		vxhs_disk_put(other);
+	} else {
+		NL_SET_ERR_MSG_FMT(extack, "index %d is being attached", index);
+	}
+	return ret;
+}
+
+/* The session's lock held. */
+static int vxhs_disk_check_new(struct vxhs_session *session, const char *vdisk,
+			       struct netlink_ext_ack *extack)
+{
+	struct vxhs_disk *disk;
+
+	list_for_each_entry(disk, &session->disks, entry) {
+		if (strcmp(disk->name, vdisk))
+			continue;
+		NL_SET_ERR_MSG_FMT(extack, "already attached as /dev/vxhs%u",
+				   disk->index);
+		return -EEXIST;
+	}
+	return 0;
+}
+
+/* Make and show the block device. */
+static int vxhs_disk_add(struct vxhs_disk *disk, struct netlink_ext_ack *extack)
+{
+	struct queue_limits lim;
+	struct gendisk *gendisk;
+	int ret;
+
+	vxhs_disk_set_limits(disk, &lim);
+	gendisk = blk_mq_alloc_disk(&disk->session->tag_set, &lim, disk);
+	if (IS_ERR(gendisk)) {
+		NL_SET_ERR_MSG(extack,
+			       "this host: the block layer refuses the disk's limits or is out of memory");
+		return PTR_ERR(gendisk);
+	}
+	disk->gendisk = gendisk;
+	gendisk->fops = &vxhs_fops;
+	gendisk->private_data = disk;
+	snprintf(gendisk->disk_name, DISK_NAME_LEN, "vxhs%u", disk->index);
+	set_capacity(gendisk, disk->geometry.size >> SECTOR_SHIFT);
+	if (disk->mode == VXHS_MODE_READ_ONLY)
+		set_disk_ro(gendisk, true);
+
+	ret = device_add_disk(NULL, gendisk, vxhs_sysfs_groups);
+	if (ret) {
+		NL_SET_ERR_MSG(extack, "this host: cannot add the block device");
+		/* Never added: free_disk will not be called. */
+		disk->gendisk = NULL;
+		put_disk(gendisk);
+		return ret;
+	}
+	kref_get(&disk->ref);	/* ended by free_disk */
+	return 0;
+}
+
+static struct vxhs_disk *vxhs_disk_alloc(struct vxhs_session *session,
+					 const struct vxhs_attach *attach)
+{
+	struct vxhs_disk *disk = kzalloc(sizeof(*disk), GFP_KERNEL);
+
+	if (!disk)
+		return NULL;
+	kref_init(&disk->ref);
+	INIT_WORK(&disk->free_work, vxhs_disk_free_work);
+	kref_get(&session->ref);
+	disk->session = session;
+	disk->mode = attach->mode;
+	strscpy(disk->name, attach->vdisk, sizeof(disk->name));
+	__module_get(THIS_MODULE);
+	return disk;
+}
+
+/**
+ * vxhs_disk_attach - open a vdisk and make its block device
+ * @attach: what is asked for
+ * @extack: told why not
+ *
+ * Context: task, may sleep.
+ * Return: the disk with a reference for the caller, or an ERR_PTR()
+ */
+struct vxhs_disk *vxhs_disk_attach(const struct vxhs_attach *attach,
+				   struct netlink_ext_ack *extack)
+{
+	unsigned long deadline = jiffies + VXHS_ATTACH_TIMEOUT;
+	struct vxhs_session *session;
+	struct vxhs_disk *disk;
+	int ret;
+
+	session = vxhs_session_get(attach->key, attach->host,
+				   attach->interface, attach->lanes,
+				   attach->vdisk, deadline, extack);
+	if (IS_ERR(session))
+		return ERR_CAST(session);
+
+	ret = vxhs_disk_check_new(session, attach->vdisk, extack);
+	if (ret)
+		goto err_unlock;
+	ret = -ENOMEM;
+	disk = vxhs_disk_alloc(session, attach);
+	if (!disk)
+		goto err_unlock;
+	ret = vxhs_disk_reserve_index(disk, attach->index, extack);
+	if (ret)
+		goto err_put;
+	ret = vxhs_session_open(session, attach->vdisk, attach->mode,
+				&disk->geometry, deadline, extack);
+	if (ret)
+		goto err_index;
+	list_add_tail(&disk->entry, &session->disks);
+	session->nr_disks++;
+
+	/*
+	 * add_disk() reads the partition table: not under a lock that others
+	 * need.  The entry in the list keeps the session and the name.
+	 */
+	mutex_unlock(&session->lock);
+	ret = vxhs_disk_add(disk, extack);
+	if (!ret)
+		xa_store(&disks, disk->index, disk, GFP_KERNEL);
+	mutex_lock(&session->lock);
+	if (ret)
+		goto err_close;
+	vxhs_disk_get(disk);
+	vxhs_netlink_notify(VXHS_CHANGE_ATTACHED, session, disk);
+	vxhs_session_unlock(session);
+	return disk;
+
+err_close:
+	session->nr_disks--;
+	list_del(&disk->entry);
+	vxhs_session_close_vdisk(session, disk->geometry.handle);
+err_index:
+	xa_release(&disks, disk->index);
+err_put:
+	vxhs_disk_unref(disk);
+err_unlock:
+	vxhs_session_unlock(session);
+	return ERR_PTR(ret);
+}
+
+/* From now on nobody can open it; unless somebody has it open. */
+static int vxhs_disk_stop_opens(struct vxhs_disk *disk,
+				struct netlink_ext_ack *extack)
+{
+	struct gendisk *gendisk = disk->gendisk;
+	int ret = 0;
+
+	mutex_lock(&gendisk->open_mutex);
+	if (disk->detaching) {
+		NL_SET_ERR_MSG(extack, "it is being detached already");
+		ret = -EALREADY;
+	} else if (disk_openers(gendisk)) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "in use: open %u times; unmount or close it first",
+				   disk_openers(gendisk));
+		ret = -EBUSY;
+	} else {
+		disk->detaching = true;
+	}
+	mutex_unlock(&gendisk->open_mutex);
+	return ret;
+}
+
+/**
+ * vxhs_disk_detach - remove a block device that nobody has open
+ * @index: N of /dev/vxhsN
+ * @extack: told why not
+ *
+ * Context: task, may sleep.
+ * Return: 0 or a negative errno
+ */
+int vxhs_disk_detach(unsigned int index, struct netlink_ext_ack *extack)
+{
+	struct vxhs_disk *disk = vxhs_disk_find(index);
+	struct vxhs_session *session;
+	int ret;
+
+	if (!disk) {
+		NL_SET_ERR_MSG_FMT(extack, "no vdisk is attached as /dev/vxhs%u",
+				   index);
+		return -ENODEV;
+	}
+	ret = vxhs_disk_stop_opens(disk, extack);
+	if (ret)
+		goto out;
+
+	/* Nobody has it open, so what is in flight is little and ends. */
+	del_gendisk(disk->gendisk);
+
+	session = disk->session;
+	mutex_lock(&session->lock);
+	session->nr_disks--;
+	list_del(&disk->entry);
+	vxhs_session_close_vdisk(session, disk->geometry.handle);
+	vxhs_netlink_notify(VXHS_CHANGE_DETACHED, session, disk);
+	xa_erase(&disks, index);
+	put_disk(disk->gendisk);
+	kref_get(&session->ref);
+	vxhs_session_unlock(session);
+	vxhs_disk_unref(disk);	/* of the attach */
+out:
+	vxhs_disk_put(disk);
+	return ret;
+}
+
+/**
+ * vxhs_disk_init - module init of this room
+ *
+ * Return: 0 or -ENOMEM
+ */
+int vxhs_disk_init(void)
+{
+	free_wq = alloc_workqueue("vxhs_free", WQ_UNBOUND, 0);
+	return free_wq ? 0 : -ENOMEM;
+}
+
+/** vxhs_disk_exit - module exit of this room; no disk is left */
+void vxhs_disk_exit(void)
+{
+	destroy_workqueue(free_wq);
+	xa_destroy(&disks);
+}

@@ -1,0 +1,673 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One connection: its socket from connect to abort, its keepalive and its own
+ * commands.  What becomes of the requests of a lane that ends is for the
+ * session to decide.
+ */
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/inet.h>
+#include <linux/net.h>
+#include <linux/netlink.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/tcp.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+
+#include "lane.h"
+#include "receive.h"
+#include "send.h"
+#include "session.h"
+#include "trace.h"
+
+/* Bytes that a softirq copies before the rest is left to the worker. */
+#define VXHS_SOFTIRQ_BUDGET	(64 << 10)
+
+/*
+ * Sends, receives and keepalives: writeback waits for them.  Recovery has a
+ * queue of its own, see session.c.
+ */
+static struct workqueue_struct *lane_wq;
+
+/**
+ * vxhs_lane_queue_work - have the worker look at the lane
+ * @lane: any
+ * @delay: jiffies
+ *
+ * Context: any.
+ */
+void vxhs_lane_queue_work(struct vxhs_lane *lane, unsigned long delay)
+{
+	queue_delayed_work(lane_wq, &lane->work, delay);
+}
+
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+/*
+ * Our sockets are locked below the block layer, those of user space above it:
+ * one lockdep class for both would see a circle.
+ */
+static struct lock_class_key vxhs_sk_key[2];
+static struct lock_class_key vxhs_slock_key[2];
+
+static void vxhs_reclassify_socket(struct sock *sk)
+{
+	bool v6 = sk->sk_family == AF_INET6;
+
+	if (WARN_ON_ONCE(!sock_allow_reclassification(sk)))
+		return;
+	sock_lock_init_class_and_name(sk, v6 ? "slock-AF_INET6-VXHS" :
+					       "slock-AF_INET-VXHS",
+				      &vxhs_slock_key[v6],
+				      v6 ? "sk_lock-AF_INET6-VXHS" :
+					   "sk_lock-AF_INET-VXHS",
+				      &vxhs_sk_key[v6]);
+}
+#else
+static void vxhs_reclassify_socket(struct sock *sk)
+{
+}
+#endif
+
+/* Softirq, the socket's spinlock held; or a task that holds the socket. */
+static void vxhs_data_ready(struct sock *sk)
+{
+	struct vxhs_lane *lane;
+
+	read_lock_bh(&sk->sk_callback_lock);
+	lane = sk->sk_user_data;
+	if (likely(lane) && vxhs_receive(lane, VXHS_SOFTIRQ_BUDGET))
+		vxhs_lane_queue_work(lane, 0);
+	read_unlock_bh(&sk->sk_callback_lock);
+}
+
+/* Softirq or task. */
+static void vxhs_write_space(struct sock *sk)
+{
+	struct vxhs_lane *lane;
+
+	read_lock_bh(&sk->sk_callback_lock);
+	lane = sk->sk_user_data;
+	if (lane && sk_stream_is_writeable(sk)) {
+		clear_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+		vxhs_lane_queue_work(lane, 0);
+	}
+	read_unlock_bh(&sk->sk_callback_lock);
+}
+
+/* Softirq or task. */
+static void vxhs_state_change(struct sock *sk)
+{
+	struct vxhs_lane *lane;
+
+	read_lock_bh(&sk->sk_callback_lock);
+	lane = sk->sk_user_data;
+	if (!lane)
+		goto out;
+
+	switch (sk->sk_state) {
+	case TCP_CLOSE_WAIT:
+	case TCP_CLOSE:
+	case TCP_LAST_ACK:
+	case TCP_CLOSING:
+		if (sk->sk_err == ETIMEDOUT)
+			vxhs_lane_fail(lane, "server does not answer TCP");
+		else
+			vxhs_lane_fail(lane, "server closed the connection");
+		break;
+	}
+	lane->state_change(sk);
+out:
+	read_unlock_bh(&sk->sk_callback_lock);
+}
+
+static void vxhs_lane_set_callbacks(struct vxhs_lane *lane)
+{
+	struct sock *sk = lane->sock->sk;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	lane->data_ready = sk->sk_data_ready;
+	lane->write_space = sk->sk_write_space;
+	lane->state_change = sk->sk_state_change;
+	sk->sk_user_data = lane;
+	sk->sk_data_ready = vxhs_data_ready;
+	sk->sk_write_space = vxhs_write_space;
+	sk->sk_state_change = vxhs_state_change;
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+static void vxhs_lane_restore_callbacks(struct vxhs_lane *lane)
+{
+	struct sock *sk = lane->sock->sk;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	if (sk->sk_user_data) {
+		sk->sk_user_data = NULL;
+		sk->sk_data_ready = lane->data_ready;
+		sk->sk_write_space = lane->write_space;
+		sk->sk_state_change = lane->state_change;
+	}
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+/* Task, WQ_MEM_RECLAIM. */
+static void vxhs_lane_work(struct work_struct *work)
+{
+	struct vxhs_lane *lane = container_of(to_delayed_work(work),
+					      struct vxhs_lane, work);
+	bool more = false;
+
+	/* Under tx.lock, for that is what keeps the socket from being freed. */
+	mutex_lock(&lane->tx.lock);
+	if (lane->sock) {
+		struct sock *sk = lane->sock->sk;
+
+		lock_sock(sk);
+		more = vxhs_receive(lane, SZ_1M);
+		release_sock(sk);
+		vxhs_send_all(lane);
+	}
+	mutex_unlock(&lane->tx.lock);
+
+	if (more)
+		vxhs_lane_queue_work(lane, 0);
+	else
+		vxhs_send_kick(lane);
+}
+
+/*
+ * Section 5.7: a lane on which nothing arrived for kato while something was
+ * asked is dead.  After kato/2 of silence PING asks.
+ */
+static void vxhs_lane_keepalive(struct work_struct *work)
+{
+	struct vxhs_lane *lane = container_of(to_delayed_work(work),
+					      struct vxhs_lane, keepalive);
+	unsigned long half = lane->kato / 2;
+	unsigned long now = jiffies;
+
+	if (!vxhs_lane_is_up(lane))
+		return;
+
+	if (READ_ONCE(lane->ping)) {
+		if (time_after_eq(now, lane->ping_sent + half) &&
+		    time_after_eq(now, READ_ONCE(lane->last_rx) + half)) {
+			vxhs_lane_fail(lane, "nothing arrived for kato");
+			return;
+		}
+	} else if (time_after_eq(now, READ_ONCE(lane->last_rx) + half)) {
+		/* Ours while no PING is out: nobody else writes these. */
+		lane->ping_sent = now;
+		if (!++lane->ping_generation)
+			lane->ping_generation = 1;
+		WRITE_ONCE(lane->ping, lane->ping_generation);
+		smp_store_release(&lane->ping_queued, true);
+		vxhs_lane_queue_work(lane, 0);
+	}
+	queue_delayed_work(lane_wq, &lane->keepalive, max(half / 4, 1UL));
+}
+
+/**
+ * vxhs_lane_keepalive_start - watch over a lane that speaks the native dialect
+ * @lane: which is up
+ * @kato_ms: the server's choice, checked
+ */
+void vxhs_lane_keepalive_start(struct vxhs_lane *lane, u32 kato_ms)
+{
+	/* A delay of jiffies must not overflow: a day is long enough. */
+	lane->kato = msecs_to_jiffies(min(kato_ms, 86400000U));
+	lane->last_rx = jiffies;
+	queue_delayed_work(lane_wq, &lane->keepalive, lane->kato / 8 + 1);
+}
+
+/**
+ * vxhs_lane_alloc - make a lane that is down
+ * @session: whose
+ * @index: which
+ *
+ * Context: task, may sleep.
+ * Return: the lane or NULL
+ */
+struct vxhs_lane *vxhs_lane_alloc(struct vxhs_session *session,
+				  unsigned int index)
+{
+	struct vxhs_lane *lane = kvzalloc(sizeof(*lane), GFP_KERNEL);
+
+	if (!lane)
+		return NULL;
+	lane->session = session;
+	lane->index = index;
+	INIT_DELAYED_WORK(&lane->work, vxhs_lane_work);
+	INIT_DELAYED_WORK(&lane->keepalive, vxhs_lane_keepalive);
+	init_llist_head(&lane->tx.submit);
+	mutex_init(&lane->tx.lock);
+	INIT_LIST_HEAD(&lane->tx.queue);
+	INIT_LIST_HEAD(&lane->tx.batch);
+	INIT_LIST_HEAD(&lane->rx.done);
+	spin_lock_init(&lane->command.lock);
+	init_completion(&lane->command.done);
+	return lane;
+}
+
+/**
+ * vxhs_lane_free - free a lane that is down
+ * @lane: from vxhs_lane_alloc(), or NULL
+ */
+void vxhs_lane_free(struct vxhs_lane *lane)
+{
+	if (!lane)
+		return;
+	WARN_ON(lane->sock);
+	cancel_delayed_work_sync(&lane->work);
+	mutex_destroy(&lane->tx.lock);
+	kvfree(lane);
+}
+
+static void vxhs_lane_set_options(struct sock *sk)
+{
+	vxhs_reclassify_socket(sk);
+	tcp_sock_set_nodelay(sk);
+	tcp_sock_set_syncnt(sk, 2);
+	sock_set_keepalive(sk);
+	tcp_sock_set_keepidle(sk, 5);
+	tcp_sock_set_keepintvl(sk, 2);
+	tcp_sock_set_keepcnt(sk, 5);
+	tcp_sock_set_user_timeout(sk, 15000);
+	/* Its end is an abort: what is queued must not go out afterwards. */
+	sock_no_linger(sk);
+	/* Writeback and swap go through here. */
+	sk->sk_allocation = GFP_NOIO;
+	sk->sk_use_task_frag = false;
+	sk_set_memalloc(sk);
+}
+
+static int vxhs_lane_bind(struct vxhs_lane *lane,
+			  struct netlink_ext_ack *extack)
+{
+	struct vxhs_session *session = lane->session;
+	int ret;
+
+	if (session->key.ifindex) {
+		ret = sock_bindtoindex(lane->sock->sk, session->key.ifindex,
+				       true);
+		if (ret) {
+			NL_SET_ERR_MSG(extack,
+				       "this host: cannot bind to that interface");
+			return ret;
+		}
+	}
+	if (session->key.source.ss_family) {
+		ret = kernel_bind(lane->sock,
+				  (struct sockaddr *)&session->key.source,
+				  sizeof(session->key.source));
+		if (ret) {
+			NL_SET_ERR_MSG(extack,
+				       "this host: cannot bind to that source address; is it one of this host's?");
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static void vxhs_lane_connect_error(int ret, struct netlink_ext_ack *extack)
+{
+	switch (ret) {
+	case -ECONNREFUSED:
+		NL_SET_ERR_MSG(extack,
+			       "connection refused; is vxhsd running and listening on that port?");
+		break;
+	case -ETIMEDOUT:
+		NL_SET_ERR_MSG(extack,
+			       "connection timed out; is the server up, and the port open in its firewall?");
+		break;
+	case -ENETUNREACH:
+	case -EHOSTUNREACH:
+		NL_SET_ERR_MSG(extack,
+			       "server unreachable; look at this host's routes and the network");
+		break;
+	case -EINTR:
+		NL_SET_ERR_MSG(extack, "interrupted while connecting");
+		break;
+	default:
+		NL_SET_ERR_MSG_FMT(extack, "cannot connect: error %d", -ret);
+	}
+}
+
+/* How long until @deadline, at least a jiffy. */
+static long vxhs_jiffies_left(unsigned long deadline)
+{
+	long left = (long)(deadline - jiffies);
+
+	return max(left, 1L);
+}
+
+/**
+ * vxhs_lane_connect - bring a lane's socket up
+ * @lane: which is down
+ * @portal: address and port
+ * @deadline: in jiffies
+ * @extack: told why not
+ *
+ * Afterwards the lane speaks v34 and carries commands.
+ *
+ * Context: task, may sleep, the session's lock held.
+ * Return: 0 or a negative errno
+ */
+int vxhs_lane_connect(struct vxhs_lane *lane, struct sockaddr_storage *portal,
+		      unsigned long deadline, struct netlink_ext_ack *extack)
+{
+	struct socket *sock;
+	struct sock *sk;
+	int ret;
+
+	ret = sock_create_kern(&init_net, portal->ss_family, SOCK_STREAM,
+			       IPPROTO_TCP, &sock);
+	if (ret) {
+		NL_SET_ERR_MSG(extack, "this host: cannot create a socket");
+		return ret;
+	}
+	sk = sock->sk;
+	lane->sock = sock;
+	lane->dialect = VXHS_DIALECT_V34;
+	lane->features = 0;
+	lane->max_inflight = VXHS_V34_INFLIGHT;
+	lane->max_inflight_bytes = VXHS_V34_INFLIGHT_BYTES;
+	lane->kato = 0;
+	lane->ping = 0;
+	lane->ping_queued = false;
+	lane->gated = false;
+	lane->reason = NULL;
+	atomic64_set(&lane->inflight, 0);
+	vxhs_receive_reset(lane);
+	vxhs_lane_set_options(sk);
+
+	ret = vxhs_lane_bind(lane, extack);
+	if (ret)
+		goto err_sock;
+
+	sk->sk_sndtimeo = vxhs_jiffies_left(deadline);
+	ret = kernel_connect(sock, (struct sockaddr *)portal, sizeof(*portal),
+			     0);
+	/* What a blocking connect says when sk_sndtimeo is over. */
+	if (ret == -EINPROGRESS || ret == -EALREADY)
+		ret = -ETIMEDOUT;
+	if (ret == -ERESTARTSYS)
+		ret = -EINTR;
+	if (ret) {
+		vxhs_lane_connect_error(ret, extack);
+		goto err_sock;
+	}
+	sk->sk_sndtimeo = MAX_SCHEDULE_TIMEOUT;
+
+	WRITE_ONCE(lane->state, VXHS_LANE_UP);
+	vxhs_lane_set_callbacks(lane);
+	/* A reset that came before the callbacks were there. */
+	if (READ_ONCE(sk->sk_state) != TCP_ESTABLISHED)
+		vxhs_lane_fail(lane, "server closed the connection");
+	return 0;
+
+err_sock:
+	sk_clear_memalloc(sk);
+	sock_release(sock);
+	lane->sock = NULL;
+	return ret;
+}
+
+/**
+ * vxhs_lane_fail - a lane is found to be broken
+ * @lane: any
+ * @reason: why, a constant string
+ *
+ * Says so once, stops the lane's use and leaves the rest to the session's
+ * recovery.
+ *
+ * Context: any, softirq with the socket's lock held included.
+ */
+void vxhs_lane_fail(struct vxhs_lane *lane, const char *reason)
+{
+	switch (cmpxchg(&lane->state, VXHS_LANE_UP, VXHS_LANE_BROKEN)) {
+	case VXHS_LANE_UP:
+		WRITE_ONCE(lane->reason, reason);
+		trace_vxhs_lane_fail(lane, reason);
+		vxhs_session_lane_broken(lane->session, lane, reason);
+		break;
+	case VXHS_LANE_CLOSING:
+		/* The server may close before it has answered LOGOUT. */
+		vxhs_lane_command_end(lane, -ECONNRESET);
+		break;
+	default:
+		break;
+	}
+}
+
+/**
+ * vxhs_lane_abort - end a lane's connection, at once and for good
+ * @lane: in any state; DOWN afterwards
+ *
+ * When this returns, nothing of the lane's requests is in a socket any more,
+ * no callback or worker runs, and all its requests belong to the caller.
+ *
+ * Context: task, may sleep; only one caller at a time.
+ */
+void vxhs_lane_abort(struct vxhs_lane *lane)
+{
+	struct vxhs_tx *tx = &lane->tx;
+	struct socket *sock;
+
+	/* What its end brings about is no news. */
+	cmpxchg(&lane->state, VXHS_LANE_UP, VXHS_LANE_CLOSING);
+	cancel_delayed_work_sync(&lane->keepalive);
+
+	mutex_lock(&tx->lock);
+	sock = lane->sock;
+	if (sock) {
+		lock_sock(sock->sk);
+		/* Replies that arrived before the connection broke count. */
+		while (vxhs_receive(lane, SIZE_MAX))
+			cond_resched();
+		lane->rx.dead = true;
+		vxhs_lane_restore_callbacks(lane);
+		release_sock(sock->sk);
+
+		/* Linger 0: resets, and purges the write queue. */
+		kernel_sock_shutdown(sock, SHUT_RDWR);
+		sk_clear_memalloc(sock->sk);
+		sock_release(sock);
+		lane->sock = NULL;
+	}
+	vxhs_send_drop_batch(lane);
+	mutex_unlock(&tx->lock);
+
+	cancel_delayed_work_sync(&lane->work);
+	vxhs_lane_command_end(lane, -ECONNRESET);
+	WRITE_ONCE(lane->state, VXHS_LANE_DOWN);
+}
+
+/**
+ * vxhs_lane_close - end a lane that carries no requests
+ * @lane: in any state; DOWN afterwards
+ *
+ * A native server is told with LOGOUT, so that it need not wait for kato.
+ *
+ * Context: task, may sleep, the session's lock held.
+ */
+void vxhs_lane_close(struct vxhs_lane *lane)
+{
+	if (cmpxchg(&lane->state, VXHS_LANE_UP, VXHS_LANE_CLOSING) ==
+	    VXHS_LANE_UP && lane->dialect == VXHS_DIALECT_NATIVE)
+		vxhs_lane_command(lane, VXHS_OP_LOGOUT, NULL, 0, 0,
+				  jiffies + HZ);
+	vxhs_lane_abort(lane);
+}
+
+/**
+ * vxhs_lane_command_end - a command will get no reply
+ * @lane: its lane
+ * @error: negative errno for who waits
+ *
+ * Context: any.
+ */
+void vxhs_lane_command_end(struct vxhs_lane *lane, int error)
+{
+	struct vxhs_command *command = &lane->command;
+
+	spin_lock_bh(&command->lock);
+	if (command->state == VXHS_COMMAND_QUEUED ||
+	    command->state == VXHS_COMMAND_SENT) {
+		command->error = error;
+		complete(&command->done);
+	}
+	command->state = VXHS_COMMAND_IDLE;
+	spin_unlock_bh(&command->lock);
+}
+
+/* Hand out[] to the transmitter and wait for the reply. */
+static int vxhs_lane_do_command(struct vxhs_lane *lane, unsigned long deadline)
+{
+	struct vxhs_command *command = &lane->command;
+	enum vxhs_lane_state state = READ_ONCE(lane->state);
+	bool done;
+
+	if (state != VXHS_LANE_UP && state != VXHS_LANE_CLOSING)
+		return -ENOTCONN;
+
+	reinit_completion(&command->done);
+	command->error = 0;
+	spin_lock_bh(&command->lock);
+	command->state = VXHS_COMMAND_QUEUED;
+	spin_unlock_bh(&command->lock);
+
+	/* A lane that breaks from here on ends the command; if it did ... */
+	state = READ_ONCE(lane->state);
+	if (state != VXHS_LANE_UP && state != VXHS_LANE_CLOSING)
+		vxhs_lane_command_end(lane, -ENOTCONN);
+	else
+		vxhs_send_kick(lane);
+
+	done = wait_for_completion_timeout(&command->done,
+					   vxhs_jiffies_left(deadline));
+	if (done)
+		return command->error;
+
+	spin_lock_bh(&command->lock);
+	switch (command->state) {
+	case VXHS_COMMAND_QUEUED:
+		command->state = VXHS_COMMAND_IDLE;
+		command->error = -ETIMEDOUT;
+		break;
+	case VXHS_COMMAND_SENT:
+		/* The reply may still come, and must find its tag. */
+		command->state = VXHS_COMMAND_ABANDONED;
+		command->error = -ETIMEDOUT;
+		break;
+	default:
+		break;
+	}
+	spin_unlock_bh(&command->lock);
+	return command->error;
+}
+
+static bool vxhs_lane_command_idle(struct vxhs_command *command)
+{
+	bool idle;
+
+	spin_lock_bh(&command->lock);
+	idle = command->state == VXHS_COMMAND_IDLE;
+	if (idle)
+		command->generation++;
+	spin_unlock_bh(&command->lock);
+	return idle;
+}
+
+/**
+ * vxhs_lane_command - send a native command and wait for its reply
+ * @lane: up and native
+ * @opcode: LOGIN, OPEN, CLOSE or LOGOUT
+ * @body: its payload
+ * @body_len: bytes of @body
+ * @handle: for CLOSE, else 0
+ * @deadline: in jiffies
+ *
+ * The reply's status and payload are in lane->command afterwards.
+ *
+ * Context: task, may sleep, the session's lock held.
+ * Return: 0 when a reply came, -EBUSY if an earlier command still has none,
+ * -ETIMEDOUT, or another negative errno if the lane broke
+ */
+int vxhs_lane_command(struct vxhs_lane *lane, u8 opcode, const void *body,
+		      size_t body_len, u32 handle, unsigned long deadline)
+{
+	struct vxhs_command *command = &lane->command;
+	struct vxhs_request req = {
+		.opcode = opcode,
+		.handle = handle,
+		.payload_len = body_len,
+	};
+
+	if (!vxhs_lane_command_idle(command))
+		return -EBUSY;
+	if (lane->features & VXHS_F_DATA_CRC)
+		req.payload_crc = vxhs_wire_crc(body, body_len);
+	req.tag = vxhs_tag(command->generation, VXHS_TAG_LANE_QUEUE,
+			   VXHS_TAG_COMMAND);
+	vxhs_put_request((struct vxhs_req_hdr *)command->out, &req,
+			 lane->features);
+	if (body_len)
+		memcpy(command->out + sizeof(struct vxhs_req_hdr), body,
+		       body_len);
+	command->out_len = sizeof(struct vxhs_req_hdr) + body_len;
+	command->opcode = opcode;
+	return vxhs_lane_do_command(lane, deadline);
+}
+
+/**
+ * vxhs_lane_stat - send a v34 STAT and wait for its reply
+ * @lane: up, speaking v34
+ * @vdisk: name of the vdisk
+ * @offer: features to offer with the native dialect; ~0 for no offer
+ * @deadline: in jiffies
+ *
+ * The reply's err, trailer and payload are in lane->command afterwards.
+ *
+ * Context and return value: as vxhs_lane_command().
+ */
+int vxhs_lane_stat(struct vxhs_lane *lane, const char *vdisk, u64 offer,
+		   unsigned long deadline)
+{
+	struct vxhs_command *command = &lane->command;
+	struct vxhs_v34_hdr *hdr = (struct vxhs_v34_hdr *)command->out;
+	struct vxhs_v34_msg msg = {
+		.data_type = VXHS_V34_KVSET,
+		.opcode = VXHS_V34_STAT,
+		.flags = VXHS_V34_NEED_RESP | VXHS_V34_SYNC_REQ,
+	};
+
+	if (!vxhs_lane_command_idle(command))
+		return -EBUSY;
+	msg.cookie = vxhs_tag(command->generation, VXHS_TAG_LANE_QUEUE,
+			      VXHS_TAG_COMMAND);
+	strscpy(msg.target, vdisk, sizeof(msg.target));
+	vxhs_v34_put(hdr, &msg);
+	if (offer != ~0ULL)
+		vxhs_put_offer(&hdr->offer, VXHS_VERSION, VXHS_VERSION, offer);
+	command->out_len = sizeof(*hdr);
+	command->opcode = VXHS_V34_STAT;
+	return vxhs_lane_do_command(lane, deadline);
+}
+
+/**
+ * vxhs_lane_init - module init of this room
+ *
+ * Return: 0 or -ENOMEM
+ */
+int vxhs_lane_init(void)
+{
+	lane_wq = alloc_workqueue("vxhs_lane", WQ_MEM_RECLAIM | WQ_HIGHPRI, 0);
+	return lane_wq ? 0 : -ENOMEM;
+}
+
+/** vxhs_lane_exit - module exit of this room; no lane is left */
+void vxhs_lane_exit(void)
+{
+	destroy_workqueue(lane_wq);
+}

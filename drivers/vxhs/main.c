@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * vxhs: block devices that live on a remote storage server.
+ */
+#include <linux/module.h>
+#include <net/genetlink.h>
+#include <uapi/linux/vxhs.h>
+
+#include "disk.h"
+#include "lane.h"
+#include "netlink.h"
+#include "session.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+static int __init vxhs_init(void)
+{
+	int ret;
+
+	ret = vxhs_lane_init();
+	if (ret)
+		return ret;
+	ret = vxhs_session_init();
+	if (ret)
+		goto err_lane;
+	ret = vxhs_disk_init();
+	if (ret)
+		goto err_session;
+	ret = vxhs_netlink_init();
+	if (ret)
+		goto err_disk;
+	return 0;
+
+err_disk:
+	vxhs_disk_exit();
+err_session:
+	vxhs_session_exit();
+err_lane:
+	vxhs_lane_exit();
+	return ret;
+}
+
+static void __exit vxhs_exit(void)
+{
+	vxhs_netlink_exit();
+	vxhs_disk_exit();
+	vxhs_session_exit();
+	vxhs_lane_exit();
+}
+
+module_init(vxhs_init);
+module_exit(vxhs_exit);
+
+MODULE_DESCRIPTION("Network disks of VXHS 1 and Veritas HyperScale servers");
+MODULE_LICENSE("GPL");
+MODULE_ALIAS_GENL_FAMILY(VXHS_FAMILY_NAME);

@@ -1,0 +1,615 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The control plane: generic netlink, see Documentation/netlink/specs/vxhs.yaml.
+ *
+ * The family is parallel_ops, so a slow attach delays no other call.  Every
+ * operation needs CAP_SYS_ADMIN and the initial network namespace.
+ */
+#include <linux/blkdev.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/netdevice.h>
+#include <linux/slab.h>
+#include <net/genetlink.h>
+#include <net/ipv6.h>
+#include <net/net_namespace.h>
+
+#include "disk.h"
+#include "netlink.h"
+#include "netlink_gen.h"
+#include "session.h"
+
+/**
+ * vxhs_mode_name - name of a mode, as in the spec
+ * @mode: any value
+ *
+ * Return: a constant string
+ */
+const char *vxhs_mode_name(enum vxhs_mode mode)
+{
+	static const char * const names[] = {
+		[VXHS_MODE_READ_ONLY] = "read-only",
+		[VXHS_MODE_EXCLUSIVE] = "exclusive",
+		[VXHS_MODE_SHARED] = "shared",
+	};
+
+	return mode < ARRAY_SIZE(names) ? names[mode] : "unknown";
+}
+
+/**
+ * vxhs_session_state_name - name of a session's state, as in the spec
+ * @state: any value
+ *
+ * Return: a constant string
+ */
+const char *vxhs_session_state_name(enum vxhs_session_state state)
+{
+	static const char * const names[] = {
+		[VXHS_SESSION_STATE_CONNECTING] = "connecting",
+		[VXHS_SESSION_STATE_LIVE] = "live",
+		[VXHS_SESSION_STATE_RECOVERING] = "recovering",
+		[VXHS_SESSION_STATE_FAILING] = "failing",
+		[VXHS_SESSION_STATE_CLOSING] = "closing",
+	};
+
+	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
+}
+
+/**
+ * vxhs_dialect_name - name of a dialect, as in the spec
+ * @dialect: any value
+ *
+ * Return: a constant string
+ */
+const char *vxhs_dialect_name(enum vxhs_dialect dialect)
+{
+	switch (dialect) {
+	case VXHS_DIALECT_V34:
+		return "v34";
+	case VXHS_DIALECT_NATIVE:
+		return "native";
+	}
+	return "unknown";
+}
+
+/* Addresses */
+
+static int vxhs_nl_get_address(const struct nlattr *attr, u16 port, u32 scope,
+			       struct sockaddr_storage *ss)
+{
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
+	struct sockaddr_in *in = (struct sockaddr_in *)ss;
+
+	switch (nla_len(attr)) {
+	case sizeof(struct in_addr):
+		in->sin_family = AF_INET;
+		in->sin_port = htons(port);
+		in->sin_addr.s_addr = nla_get_in_addr(attr);
+		return 0;
+	case sizeof(struct in6_addr):
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(port);
+		in6->sin6_addr = nla_get_in6_addr(attr);
+		in6->sin6_scope_id = scope;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int vxhs_nl_put_address(struct sk_buff *skb, int type,
+			       const struct sockaddr_storage *ss)
+{
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
+	const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
+
+	if (ss->ss_family == AF_INET)
+		return nla_put_in_addr(skb, type, in->sin_addr.s_addr);
+	return nla_put_in6_addr(skb, type, &in6->sin6_addr);
+}
+
+static int vxhs_nl_put_portal(struct sk_buff *skb,
+			      const struct sockaddr_storage *ss)
+{
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
+	struct nlattr *nest = nla_nest_start(skb, VXHS_A_SESSION_PORTAL);
+
+	/* The port stands at the same place in both families. */
+	if (!nest || vxhs_nl_put_address(skb, VXHS_A_PORTAL_ADDRESS, ss) ||
+	    nla_put_u16(skb, VXHS_A_PORTAL_PORT, ntohs(in6->sin6_port)))
+		return -EMSGSIZE;
+	if (ss->ss_family == AF_INET6 && in6->sin6_scope_id &&
+	    nla_put_u32(skb, VXHS_A_PORTAL_SCOPE, in6->sin6_scope_id))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+/* Messages */
+
+static int vxhs_nl_put_session_body(struct sk_buff *skb,
+				    const struct vxhs_session *session)
+{
+	const char *reason = READ_ONCE(session->reason);
+	const struct vxhs_grant *grant = &session->grant;
+	unsigned int i;
+
+	if (nla_put_u64_64bit(skb, VXHS_A_SESSION_ID, session->id, 0) ||
+	    nla_put_string(skb, VXHS_A_SESSION_HOST, session->host) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_STATE, READ_ONCE(session->state)) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_EPOCH, session->epoch) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_LANES, session->nr_lanes) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_LANES_UP,
+			vxhs_session_lanes_up(session)) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_DISKS,
+			READ_ONCE(session->nr_disks)) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_KATO, grant->kato_ms) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_MAX_INFLIGHT,
+			grant->max_inflight) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_MAX_INFLIGHT_BYTES,
+			grant->max_inflight_bytes) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_MAX_IO, grant->max_io) ||
+	    nla_put(skb, VXHS_A_SESSION_SERVER_ID, sizeof(grant->server_id),
+		    grant->server_id))
+		return -EMSGSIZE;
+
+	for (i = 0; i < session->key.nr_portals; i++) {
+		if (vxhs_nl_put_portal(skb, &session->key.portal[i]))
+			return -EMSGSIZE;
+	}
+	if (nla_put_u32(skb, VXHS_A_SESSION_CURRENT_PORTAL,
+			READ_ONCE(session->current_portal)))
+		return -EMSGSIZE;
+	if (session->key.source.ss_family &&
+	    vxhs_nl_put_address(skb, VXHS_A_SESSION_SOURCE,
+				&session->key.source))
+		return -EMSGSIZE;
+	if (session->interface[0] &&
+	    nla_put_string(skb, VXHS_A_SESSION_INTERFACE, session->interface))
+		return -EMSGSIZE;
+	if (session->dialect &&
+	    nla_put_u32(skb, VXHS_A_SESSION_DIALECT, session->dialect))
+		return -EMSGSIZE;
+	if (reason && nla_put_string(skb, VXHS_A_SESSION_REASON, reason))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int vxhs_nl_put_session(struct sk_buff *skb,
+			       const struct vxhs_session *session)
+{
+	struct nlattr *nest = nla_nest_start(skb, VXHS_A_SESSION);
+
+	if (!nest || vxhs_nl_put_session_body(skb, session))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int vxhs_nl_put_disk(struct sk_buff *skb, const struct vxhs_disk *disk)
+{
+	const struct vxhs_geometry *geometry = &disk->geometry;
+	struct nlattr *nest = nla_nest_start(skb, VXHS_A_DISK);
+
+	if (!nest ||
+	    nla_put_u32(skb, VXHS_A_DISK_INDEX, disk->index) ||
+	    nla_put_string(skb, VXHS_A_DISK_VDISK, disk->name) ||
+	    nla_put_u32(skb, VXHS_A_DISK_MODE, disk->mode) ||
+	    nla_put_u64_64bit(skb, VXHS_A_DISK_SIZE, geometry->size, 0) ||
+	    nla_put_u32(skb, VXHS_A_DISK_LOGICAL_BLOCK,
+			geometry->logical_block) ||
+	    nla_put_u32(skb, VXHS_A_DISK_PHYSICAL_BLOCK,
+			geometry->physical_block) ||
+	    nla_put_u32(skb, VXHS_A_DISK_CAPS, geometry->caps) ||
+	    nla_put(skb, VXHS_A_DISK_VDISK_ID, sizeof(geometry->vdisk_id),
+		    geometry->vdisk_id) ||
+	    nla_put_u64_64bit(skb, VXHS_A_DISK_LEASE, geometry->lease, 0) ||
+	    nla_put_u32(skb, VXHS_A_DISK_OPENERS,
+			disk_openers(disk->gendisk)) ||
+	    nla_put_u64_64bit(skb, VXHS_A_DISK_ERRORS,
+			      atomic64_read(&disk->errors), 0))
+		return -EMSGSIZE;
+	/* The block layer forgets them when the disk goes. */
+	if (!READ_ONCE(disk->detaching) &&
+	    nla_put_u64_64bit(skb, VXHS_A_DISK_REQUESTS,
+			      vxhs_disk_requests(disk), 0))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+/* @disk or @session may be NULL. */
+static int vxhs_nl_fill(struct sk_buff *skb, u32 portid, u32 seq, int flags,
+			u8 cmd, const struct vxhs_disk *disk,
+			const struct vxhs_session *session)
+{
+	void *hdr = genlmsg_put(skb, portid, seq, &vxhs_nl_family, flags, cmd);
+
+	if (!hdr)
+		return -EMSGSIZE;
+	if ((disk && vxhs_nl_put_disk(skb, disk)) ||
+	    (session && vxhs_nl_put_session(skb, session))) {
+		genlmsg_cancel(skb, hdr);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(skb, hdr);
+	return 0;
+}
+
+static int vxhs_nl_reply(struct genl_info *info, const struct vxhs_disk *disk,
+			 const struct vxhs_session *session)
+{
+	struct sk_buff *skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	int ret;
+
+	if (!skb)
+		return -ENOMEM;
+	ret = vxhs_nl_fill(skb, info->snd_portid, info->snd_seq, 0,
+			   info->genlhdr->cmd, disk, session);
+	if (ret) {
+		nlmsg_free(skb);
+		return ret;
+	}
+	return genlmsg_reply(skb, info);
+}
+
+/**
+ * vxhs_netlink_notify - tell the group "state" that something changed
+ * @change: what
+ * @session: whose, or of the disk
+ * @disk: which, or NULL
+ *
+ * Context: task, may sleep; under memalloc_noio where reclaim may wait.
+ */
+void vxhs_netlink_notify(enum vxhs_change change, struct vxhs_session *session,
+			 struct vxhs_disk *disk)
+{
+	struct sk_buff *skb;
+	void *hdr;
+
+	if (!genl_has_listeners(&vxhs_nl_family, &init_net, VXHS_NLGRP_STATE))
+		return;
+	skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	if (!skb)
+		return;
+	hdr = genlmsg_put(skb, 0, 0, &vxhs_nl_family, 0, VXHS_CMD_STATE_NTF);
+	if (!hdr || nla_put_u32(skb, VXHS_A_CHANGE, change) ||
+	    (disk && vxhs_nl_put_disk(skb, disk)) ||
+	    vxhs_nl_put_session(skb, session)) {
+		nlmsg_free(skb);
+		return;
+	}
+	genlmsg_end(skb, hdr);
+	genlmsg_multicast(&vxhs_nl_family, skb, 0, VXHS_NLGRP_STATE,
+			  GFP_KERNEL);
+}
+
+/* Operations */
+
+static int vxhs_nl_check(const struct sk_buff *skb, const struct net *net,
+			 struct netlink_ext_ack *extack)
+{
+	if (!netlink_capable(skb, CAP_SYS_ADMIN)) {
+		NL_SET_ERR_MSG(extack, "needs CAP_SYS_ADMIN; run it as root");
+		return -EPERM;
+	}
+	if (!net_eq(net, &init_net)) {
+		NL_SET_ERR_MSG(extack,
+			       "works in the host's network namespace only");
+		return -EPERM;
+	}
+	return 0;
+}
+
+int vxhs_nl_pre_doit(const struct genl_split_ops *ops, struct sk_buff *skb,
+		     struct genl_info *info)
+{
+	return vxhs_nl_check(skb, genl_info_net(info), info->extack);
+}
+
+int vxhs_nl_pre_dump(struct netlink_callback *cb)
+{
+	return vxhs_nl_check(cb->skb, sock_net(cb->skb->sk), cb->extack);
+}
+
+static int vxhs_nl_parse_portal(const struct nlattr *attr,
+				struct vxhs_session_key *key,
+				struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[VXHS_A_PORTAL_SCOPE + 1];
+	u16 port = VXHS_PORT;
+	u32 scope = 0;
+	int ret;
+
+	if (key->nr_portals == VXHS_MAX_PORTALS) {
+		NL_SET_ERR_MSG(extack, "more than 8 portals; leave some out");
+		return -E2BIG;
+	}
+	ret = nla_parse_nested(tb, VXHS_A_PORTAL_SCOPE, attr,
+			       vxhs_portal_nl_policy, extack);
+	if (ret)
+		return ret;
+	if (tb[VXHS_A_PORTAL_PORT])
+		port = nla_get_u16(tb[VXHS_A_PORTAL_PORT]);
+	if (tb[VXHS_A_PORTAL_SCOPE])
+		scope = nla_get_u32(tb[VXHS_A_PORTAL_SCOPE]);
+	if (!tb[VXHS_A_PORTAL_ADDRESS] ||
+	    vxhs_nl_get_address(tb[VXHS_A_PORTAL_ADDRESS], port, scope,
+				&key->portal[key->nr_portals])) {
+		NL_SET_ERR_MSG(extack,
+			       "a portal has no IPv4 or IPv6 address");
+		return -EINVAL;
+	}
+	key->nr_portals++;
+	return 0;
+}
+
+static int vxhs_nl_parse_interface(const struct nlattr *attr,
+				   struct vxhs_session_key *key,
+				   struct netlink_ext_ack *extack)
+{
+	struct net_device *dev;
+
+	dev = dev_get_by_name(&init_net, nla_data(attr));
+	if (!dev) {
+		NL_SET_ERR_MSG(extack,
+			       "this host has no interface of that name");
+		return -ENODEV;
+	}
+	key->ifindex = dev->ifindex;
+	dev_put(dev);
+	return 0;
+}
+
+/* The session's ends: who they are, from the nest of an attach. */
+static int vxhs_nl_parse_session(struct nlattr *nest,
+				 struct vxhs_attach *attach,
+				 struct vxhs_session_key *key,
+				 struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[VXHS_A_SESSION_REASON + 1], *attr;
+	int rem, ret;
+
+	ret = nla_parse_nested(tb, VXHS_A_SESSION_REASON, nest,
+			       vxhs_session_nl_policy, extack);
+	if (ret)
+		return ret;
+	if (!tb[VXHS_A_SESSION_HOST] || !tb[VXHS_A_SESSION_PORTAL]) {
+		NL_SET_ERR_MSG(extack, "attach needs session.host and portal");
+		return -EINVAL;
+	}
+	attach->host = nla_data(tb[VXHS_A_SESSION_HOST]);
+
+	nla_for_each_nested_type(attr, VXHS_A_SESSION_PORTAL, nest, rem) {
+		ret = vxhs_nl_parse_portal(attr, key, extack);
+		if (ret)
+			return ret;
+	}
+	if (tb[VXHS_A_SESSION_SOURCE] &&
+	    vxhs_nl_get_address(tb[VXHS_A_SESSION_SOURCE], 0, 0,
+				&key->source)) {
+		NL_SET_ERR_MSG(extack, "source is no IPv4 or IPv6 address");
+		return -EINVAL;
+	}
+	if (tb[VXHS_A_SESSION_INTERFACE]) {
+		attach->interface = nla_data(tb[VXHS_A_SESSION_INTERFACE]);
+		return vxhs_nl_parse_interface(tb[VXHS_A_SESSION_INTERFACE],
+					       key, extack);
+	}
+	return 0;
+}
+
+static int vxhs_nl_parse_disk(struct nlattr *nest, struct vxhs_attach *attach,
+			      struct vxhs_session_key *key,
+			      struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[VXHS_A_DISK_ERRORS + 1];
+	int ret;
+
+	ret = nla_parse_nested(tb, VXHS_A_DISK_ERRORS, nest,
+			       vxhs_disk_nl_policy, extack);
+	if (ret)
+		return ret;
+	if (!tb[VXHS_A_DISK_VDISK] || !nla_len(tb[VXHS_A_DISK_VDISK]) ||
+	    !*(char *)nla_data(tb[VXHS_A_DISK_VDISK])) {
+		NL_SET_ERR_MSG(extack, "attach needs the name of a vdisk");
+		return -EINVAL;
+	}
+	attach->vdisk = nla_data(tb[VXHS_A_DISK_VDISK]);
+	if (!tb[VXHS_A_DISK_HOST_ID]) {
+		NL_SET_ERR_MSG(extack, "attach needs disk.host-id");
+		return -EINVAL;
+	}
+	memcpy(key->host_id, nla_data(tb[VXHS_A_DISK_HOST_ID]),
+	       sizeof(key->host_id));
+	attach->mode = VXHS_MODE_EXCLUSIVE;
+	if (tb[VXHS_A_DISK_MODE])
+		attach->mode = nla_get_u32(tb[VXHS_A_DISK_MODE]);
+	if (tb[VXHS_A_DISK_LANES])
+		attach->lanes = nla_get_u32(tb[VXHS_A_DISK_LANES]);
+	attach->index = -1;
+	if (tb[VXHS_A_DISK_INDEX])
+		attach->index = nla_get_u32(tb[VXHS_A_DISK_INDEX]);
+	return 0;
+}
+
+int vxhs_nl_attach_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct netlink_ext_ack *extack = info->extack;
+	struct vxhs_attach attach = { .interface = "" };
+	struct vxhs_session_key *key;
+	struct vxhs_disk *disk;
+	int ret;
+
+	if (!info->attrs[VXHS_A_DISK] || !info->attrs[VXHS_A_SESSION]) {
+		NL_SET_ERR_MSG(extack, "attach needs a disk and a session");
+		return -EINVAL;
+	}
+	key = kzalloc(sizeof(*key), GFP_KERNEL);
+	if (!key)
+		return -ENOMEM;
+	attach.key = key;
+	ret = vxhs_nl_parse_session(info->attrs[VXHS_A_SESSION], &attach, key,
+				    extack);
+	if (!ret)
+		ret = vxhs_nl_parse_disk(info->attrs[VXHS_A_DISK], &attach, key,
+					 extack);
+	if (ret)
+		goto out;
+
+	disk = vxhs_disk_attach(&attach, extack);
+	if (IS_ERR(disk)) {
+		ret = PTR_ERR(disk);
+		goto out;
+	}
+	ret = vxhs_nl_reply(info, disk, disk->session);
+	vxhs_disk_put(disk);
+out:
+	kfree(key);
+	return ret;
+}
+
+/* The index that a request names. */
+static int vxhs_nl_get_index(struct genl_info *info, unsigned int *index)
+{
+	struct nlattr *tb[VXHS_A_DISK_ERRORS + 1];
+	int ret;
+
+	if (!info->attrs[VXHS_A_DISK])
+		goto missing;
+	ret = nla_parse_nested(tb, VXHS_A_DISK_ERRORS, info->attrs[VXHS_A_DISK],
+			       vxhs_disk_nl_policy, info->extack);
+	if (ret)
+		return ret;
+	if (!tb[VXHS_A_DISK_INDEX])
+		goto missing;
+	*index = nla_get_u32(tb[VXHS_A_DISK_INDEX]);
+	return 0;
+
+missing:
+	NL_SET_ERR_MSG(info->extack, "disk.index is missing");
+	return -EINVAL;
+}
+
+int vxhs_nl_detach_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	unsigned int index;
+	int ret = vxhs_nl_get_index(info, &index);
+
+	return ret ?: vxhs_disk_detach(index, info->extack);
+}
+
+int vxhs_nl_disk_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct vxhs_disk *disk;
+	unsigned int index;
+	int ret = vxhs_nl_get_index(info, &index);
+
+	if (ret)
+		return ret;
+	disk = vxhs_disk_find(index);
+	if (!disk) {
+		NL_SET_ERR_MSG_FMT(info->extack,
+				   "no vdisk is attached as /dev/vxhs%u", index);
+		return -ENODEV;
+	}
+	ret = vxhs_nl_reply(info, disk, disk->session);
+	vxhs_disk_put(disk);
+	return ret;
+}
+
+int vxhs_nl_disk_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	unsigned int index = cb->args[0];
+	struct vxhs_disk *disk;
+	int ret = 0;
+
+	while (!ret && (disk = vxhs_disk_next(&index))) {
+		ret = vxhs_nl_fill(skb, NETLINK_CB(cb->skb).portid,
+				   cb->nlh->nlmsg_seq, NLM_F_MULTI,
+				   VXHS_CMD_DISK_GET, disk, disk->session);
+		vxhs_disk_put(disk);
+		if (!ret)
+			index++;
+	}
+	cb->args[0] = index;
+	return ret && skb->len ? skb->len : ret;
+}
+
+int vxhs_nl_session_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[VXHS_A_SESSION_REASON + 1];
+	struct vxhs_session *session;
+	int ret;
+
+	if (!info->attrs[VXHS_A_SESSION])
+		goto missing;
+	ret = nla_parse_nested(tb, VXHS_A_SESSION_REASON,
+			       info->attrs[VXHS_A_SESSION],
+			       vxhs_session_nl_policy, info->extack);
+	if (ret)
+		return ret;
+	if (!tb[VXHS_A_SESSION_ID])
+		goto missing;
+
+	session = vxhs_session_find(nla_get_u64(tb[VXHS_A_SESSION_ID]));
+	if (!session) {
+		NL_SET_ERR_MSG(info->extack, "there is no such session");
+		return -ENOENT;
+	}
+	ret = vxhs_nl_reply(info, NULL, session);
+	vxhs_session_put(session);
+	return ret;
+
+missing:
+	NL_SET_ERR_MSG(info->extack, "session.id is missing");
+	return -EINVAL;
+}
+
+int vxhs_nl_session_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct vxhs_session *session = NULL;
+	unsigned long skip = cb->args[0];
+	unsigned long n = 0;
+	int ret = 0;
+
+	while ((session = vxhs_session_next_of(session))) {
+		if (n++ < skip)
+			continue;
+		ret = vxhs_nl_fill(skb, NETLINK_CB(cb->skb).portid,
+				   cb->nlh->nlmsg_seq, NLM_F_MULTI,
+				   VXHS_CMD_SESSION_GET, NULL, session);
+		if (ret) {
+			vxhs_session_put(session);
+			n--;
+			break;
+		}
+	}
+	cb->args[0] = n;
+	return ret && skb->len ? skb->len : ret;
+}
+
+/* As generated, but for who may listen. */
+static const struct genl_multicast_group vxhs_mcgrps[] = {
+	[VXHS_NLGRP_STATE] = {
+		.name	= VXHS_MCGRP_STATE,
+		.flags	= GENL_MCAST_CAP_SYS_ADMIN,
+	},
+};
+
+/**
+ * vxhs_netlink_init - module init of this room
+ *
+ * Return: 0 or a negative errno
+ */
+int __init vxhs_netlink_init(void)
+{
+	vxhs_nl_family.mcgrps = vxhs_mcgrps;
+	vxhs_nl_family.n_mcgrps = ARRAY_SIZE(vxhs_mcgrps);
+	return genl_register_family(&vxhs_nl_family);
+}
+
+/** vxhs_netlink_exit - module exit of this room */
+void vxhs_netlink_exit(void)
+{
+	genl_unregister_family(&vxhs_nl_family);
+}

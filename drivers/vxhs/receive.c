@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Bytes to completions, in batches.
+ *
+ * All bytes that there are go straight into the requests' pages, usually in
+ * the softirq that brought them.  The receive state belongs to whoever holds
+ * the socket lock.  Nothing here sends, sleeps or takes the session's locks.
+ */
+#include <linux/skbuff.h>
+#include <net/tcp.h>
+
+#include "disk.h"
+#include "lane.h"
+#include "receive.h"
+#include "session.h"
+#include "trace.h"
+
+static void vxhs_receive_next_header(struct vxhs_lane *lane)
+{
+	struct vxhs_rx *rx = &lane->rx;
+
+	rx->phase = VXHS_RX_HEADER;
+	rx->io = NULL;
+	rx->left = lane->dialect == VXHS_DIALECT_NATIVE ?
+		   sizeof(struct vxhs_rsp_hdr) : sizeof(struct vxhs_v34_hdr);
+	rx->body = rx->header;
+}
+
+/**
+ * vxhs_receive_reset - expect the first header of a dialect
+ * @lane: no byte of the next header has come; the socket lock is held, or no
+ *	  callback is set yet
+ */
+void vxhs_receive_reset(struct vxhs_lane *lane)
+{
+	lane->rx.dead = false;
+	vxhs_receive_next_header(lane);
+}
+
+static void vxhs_receive_break(struct vxhs_lane *lane, enum vxhs_rule rule)
+{
+	lane->rx.dead = true;
+	vxhs_lane_fail(lane, vxhs_rule_text(rule));
+}
+
+/* The reply to a request is complete. */
+static void vxhs_receive_io_done(struct vxhs_lane *lane, struct vxhs_io *io)
+{
+	vxhs_receive_next_header(lane);
+	if (vxhs_slot_replied(io->slot))
+		list_add_tail(&io->entry, &lane->rx.done);
+}
+
+static blk_status_t vxhs_receive_status(u16 status)
+{
+	switch (status) {
+	case VXHS_ST_OK:
+		return BLK_STS_OK;
+	case VXHS_ST_NO_SPACE:
+		return BLK_STS_NOSPC;
+	case VXHS_ST_UNSUPPORTED:
+		return BLK_STS_NOTSUPP;
+	default:
+		return BLK_STS_IOERR;
+	}
+}
+
+/* Aim at the payload of the reply to @io. */
+static void vxhs_receive_aim(struct vxhs_lane *lane, struct vxhs_io *io)
+{
+	struct vxhs_rx *rx = &lane->rx;
+
+	rx->io = io;
+	if (io->opcode == VXHS_OP_READ) {
+		rx->phase = VXHS_RX_DATA;
+		rx->left = io->length;
+		io->bio = NULL;
+		iov_iter_bvec(&io->iter, ITER_DEST, NULL, 0, 0);
+	} else {
+		rx->phase = VXHS_RX_BODY;
+		rx->left = sizeof(io->verifier);
+		rx->body = (u8 *)&io->verifier;
+	}
+}
+
+/* The request that a tag names, or NULL. */
+static struct vxhs_io *vxhs_receive_claim(struct vxhs_lane *lane, u64 tag)
+{
+	struct vxhs_slot *slot;
+	struct request *rq;
+
+	slot = vxhs_session_slot(lane->session, vxhs_tag_queue(tag),
+				 vxhs_tag_index(tag));
+	if (!slot)
+		return NULL;
+	rq = vxhs_slot_claim(slot, vxhs_tag_generation(tag), lane);
+	return rq ? vxhs_rq_to_io(rq) : NULL;
+}
+
+static void vxhs_receive_command_done(struct vxhs_lane *lane)
+{
+	struct vxhs_command *command = &lane->command;
+
+	spin_lock_bh(&command->lock);
+	if (command->state == VXHS_COMMAND_SENT)
+		complete(&command->done);
+	command->state = VXHS_COMMAND_IDLE;
+	spin_unlock_bh(&command->lock);
+}
+
+/* Is a reply with this generation and opcode what the command waits for? */
+static enum vxhs_rule vxhs_receive_command_check(struct vxhs_lane *lane,
+						 u32 generation)
+{
+	struct vxhs_command *command = &lane->command;
+	bool expected;
+
+	spin_lock_bh(&command->lock);
+	expected = (command->state == VXHS_COMMAND_SENT ||
+		    command->state == VXHS_COMMAND_ABANDONED) &&
+		   command->generation == generation;
+	spin_unlock_bh(&command->lock);
+	return expected ? VXHS_RULE_OK : VXHS_RULE_TAG;
+}
+
+static void vxhs_receive_command_body(struct vxhs_lane *lane, u32 len)
+{
+	struct vxhs_rx *rx = &lane->rx;
+
+	lane->command.in_len = len;
+	if (len) {
+		rx->phase = VXHS_RX_BODY;
+		rx->io = NULL;
+		rx->left = len;
+		rx->body = lane->command.in;
+	} else {
+		vxhs_receive_next_header(lane);
+		vxhs_receive_command_done(lane);
+	}
+}
+
+/* A reply to PING or to the lane's command. */
+static enum vxhs_rule vxhs_receive_lane_reply(struct vxhs_lane *lane,
+					      const struct vxhs_reply *rsp)
+{
+	u32 generation = vxhs_tag_generation(rsp->tag);
+	enum vxhs_rule rule;
+
+	switch (vxhs_tag_index(rsp->tag)) {
+	case VXHS_TAG_PING:
+		if (!lane->ping || READ_ONCE(lane->ping_queued) ||
+		    lane->ping != generation)
+			return VXHS_RULE_TAG;
+		rule = vxhs_check_reply(rsp, VXHS_OP_PING, 0);
+		if (rule)
+			return rule;
+		vxhs_receive_next_header(lane);
+		WRITE_ONCE(lane->ping, 0);
+		return VXHS_RULE_OK;
+	case VXHS_TAG_COMMAND:
+		rule = vxhs_receive_command_check(lane, generation);
+		if (!rule)
+			rule = vxhs_check_reply(rsp, lane->command.opcode, 0);
+		if (rule)
+			return rule;
+		lane->command.status = rsp->status;
+		vxhs_receive_command_body(lane, rsp->payload_len);
+		return VXHS_RULE_OK;
+	default:
+		return VXHS_RULE_TAG;
+	}
+}
+
+static enum vxhs_rule vxhs_receive_native(struct vxhs_lane *lane)
+{
+	struct vxhs_reply rsp;
+	enum vxhs_rule rule;
+	struct vxhs_io *io;
+
+	rule = vxhs_get_reply((struct vxhs_rsp_hdr *)lane->rx.header,
+			      lane->features, &rsp);
+	if (rule)
+		return rule;
+	if (rsp.event) {
+		vxhs_receive_next_header(lane);
+		return VXHS_RULE_OK;
+	}
+	if (vxhs_tag_queue(rsp.tag) == VXHS_TAG_LANE_QUEUE)
+		return vxhs_receive_lane_reply(lane, &rsp);
+
+	io = vxhs_receive_claim(lane, rsp.tag);
+	if (!io)
+		return VXHS_RULE_TAG;
+	rule = vxhs_check_reply(&rsp, io->opcode, io->length);
+	if (rule)
+		return rule;
+
+	io->status = vxhs_receive_status(rsp.status);
+	trace_vxhs_io_reply(vxhs_io_to_rq(io), io, rsp.server_us);
+	if (rsp.payload_len)
+		vxhs_receive_aim(lane, io);
+	else
+		vxhs_receive_io_done(lane, io);
+	return VXHS_RULE_OK;
+}
+
+static enum vxhs_rule vxhs_receive_v34(struct vxhs_lane *lane)
+{
+	struct vxhs_v34_hdr *hdr = (struct vxhs_v34_hdr *)lane->rx.header;
+	struct vxhs_v34_msg msg;
+	enum vxhs_rule rule;
+	struct vxhs_io *io;
+
+	rule = vxhs_v34_get(hdr, &msg);
+	if (rule)
+		return rule;
+
+	if (vxhs_tag_queue(msg.cookie) == VXHS_TAG_LANE_QUEUE) {
+		if (vxhs_tag_index(msg.cookie) != VXHS_TAG_COMMAND ||
+		    vxhs_receive_command_check(lane,
+					vxhs_tag_generation(msg.cookie)))
+			return VXHS_RULE_V34_COOKIE;
+		rule = vxhs_v34_check_reply(&msg, lane->command.opcode, 0);
+		if (!rule && msg.payload_size > VXHS_COMMAND_IN)
+			rule = VXHS_RULE_PAYLOAD_LEN;
+		if (rule)
+			return rule;
+		lane->command.err = msg.err;
+		lane->command.offer = hdr->offer;
+		vxhs_receive_command_body(lane, msg.payload_size);
+		return VXHS_RULE_OK;
+	}
+
+	io = vxhs_receive_claim(lane, msg.cookie);
+	if (!io)
+		return VXHS_RULE_V34_COOKIE;
+	rule = vxhs_v34_check_reply(&msg, io->opcode == VXHS_OP_WRITE ?
+				    VXHS_V34_WRITE : VXHS_V34_READ, io->length);
+	if (rule)
+		return rule;
+
+	io->status = msg.err ? BLK_STS_IOERR : BLK_STS_OK;
+	trace_vxhs_io_reply(vxhs_io_to_rq(io), io, 0);
+	if (msg.payload_size)
+		vxhs_receive_aim(lane, io);
+	else
+		vxhs_receive_io_done(lane, io);
+	return VXHS_RULE_OK;
+}
+
+static void vxhs_receive_body_done(struct vxhs_lane *lane)
+{
+	struct vxhs_io *io = lane->rx.io;
+
+	if (!io) {
+		vxhs_receive_next_header(lane);
+		vxhs_receive_command_done(lane);
+		return;
+	}
+	io->status = vxhs_disk_flushed(vxhs_io_to_rq(io)->q->queuedata,
+				       le64_to_cpu(io->verifier.verifier));
+	vxhs_receive_io_done(lane, io);
+}
+
+/* Point the iterator at the request's next bio. */
+static void vxhs_receive_next_bio(struct vxhs_io *io)
+{
+	struct bio *bio = io->bio ? io->bio->bi_next : vxhs_io_to_rq(io)->bio;
+	unsigned int bvecs = 0;
+	struct bvec_iter iter;
+	struct bio_vec bv;
+
+	/* A clone shares a longer bi_io_vec: only counting tells. */
+	bio_for_each_bvec(bv, bio, iter)
+		bvecs++;
+	io->bio = bio;
+	iov_iter_bvec(&io->iter, ITER_DEST,
+		      __bvec_iter_bvec(bio->bi_io_vec, bio->bi_iter), bvecs,
+		      bio->bi_iter.bi_size);
+	io->iter.iov_offset = bio->bi_iter.bi_bvec_done;
+}
+
+/* Bytes of a header or body.  Return: bytes taken, or -EFAULT. */
+static int vxhs_receive_copy(struct vxhs_lane *lane, struct sk_buff *skb,
+			     unsigned int offset, size_t len)
+{
+	struct vxhs_rx *rx = &lane->rx;
+	enum vxhs_rule rule;
+
+	len = min_t(size_t, len, rx->left);
+	if (skb_copy_bits(skb, offset, rx->body, len))
+		return -EFAULT;
+	rx->body += len;
+	rx->left -= len;
+	if (rx->left)
+		return len;
+
+	if (rx->phase == VXHS_RX_BODY) {
+		vxhs_receive_body_done(lane);
+		return len;
+	}
+	rule = lane->dialect == VXHS_DIALECT_NATIVE ?
+	       vxhs_receive_native(lane) : vxhs_receive_v34(lane);
+	if (rule)
+		vxhs_receive_break(lane, rule);
+	return len;
+}
+
+/* Bytes of a READ's payload.  Return: bytes taken, or -EFAULT. */
+static int vxhs_receive_data(struct vxhs_lane *lane, struct sk_buff *skb,
+			     unsigned int offset, size_t len)
+{
+	struct vxhs_rx *rx = &lane->rx;
+	struct vxhs_io *io = rx->io;
+
+	if (!iov_iter_count(&io->iter))
+		vxhs_receive_next_bio(io);
+	len = min3(len, (size_t)rx->left, iov_iter_count(&io->iter));
+	if (skb_copy_datagram_iter(skb, offset, &io->iter, len))
+		return -EFAULT;
+	rx->left -= len;
+	if (!rx->left)
+		vxhs_receive_io_done(lane, io);
+	return len;
+}
+
+/* tcp_read_sock()'s actor.  Return: bytes taken. */
+static int vxhs_receive_skb(read_descriptor_t *desc, struct sk_buff *skb,
+			    unsigned int offset, size_t len)
+{
+	struct vxhs_lane *lane = desc->arg.data;
+	struct vxhs_rx *rx = &lane->rx;
+	size_t left = len;
+
+	while (left && !rx->dead) {
+		int taken = rx->phase == VXHS_RX_DATA ?
+			    vxhs_receive_data(lane, skb, offset, left) :
+			    vxhs_receive_copy(lane, skb, offset, left);
+
+		if (taken < 0) {
+			rx->dead = true;
+			vxhs_lane_fail(lane, "cannot copy received data");
+			break;
+		}
+		offset += taken;
+		left -= taken;
+	}
+	len -= left;
+	desc->count -= min(desc->count, len);
+	return len;
+}
+
+/**
+ * vxhs_receive - receive all there is
+ * @lane: with a socket
+ * @budget: stop after about so many bytes
+ *
+ * Context: the socket's lock is held, by a softirq or a task.
+ * Return: true if there is more
+ */
+bool vxhs_receive(struct vxhs_lane *lane, size_t budget)
+{
+	read_descriptor_t desc = {
+		.arg.data = lane,
+		.count = budget,
+	};
+	DEFINE_IO_COMP_BATCH(batch);
+	struct vxhs_rx *rx = &lane->rx;
+	struct sock *sk = lane->sock->sk;
+	struct vxhs_io *io, *next;
+	LIST_HEAD(done);
+
+	if (rx->dead || tcp_read_sock(sk, &desc, vxhs_receive_skb) <= 0)
+		return false;
+	WRITE_ONCE(lane->last_rx, jiffies);
+
+	list_splice_init(&rx->done, &done);
+	list_for_each_entry_safe(io, next, &done, entry) {
+		vxhs_io_release(io);
+		vxhs_io_end(io, &batch);
+	}
+	if (batch.complete)
+		batch.complete(&batch);
+	return !rx->dead && !desc.count;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _VXHS_SEND_H
+#define _VXHS_SEND_H
+
+struct vxhs_io;
+struct vxhs_lane;
+struct list_head;
+
+void vxhs_send_push(struct vxhs_lane *lane, struct vxhs_io *io);
+void vxhs_send_kick(struct vxhs_lane *lane);
+void vxhs_send_all(struct vxhs_lane *lane);
+void vxhs_send_drop_batch(struct vxhs_lane *lane);
+void vxhs_send_take_flow(struct vxhs_lane *lane, struct list_head *list);
+
+#endif /* _VXHS_SEND_H */

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A session: the relation of this host to one server, shared by all vdisks
+ * that are attached from there.  It owns the lanes, the tag set and the slots,
+ * and decides what becomes of requests whose lane ended.
+ */
+#ifndef _VXHS_SESSION_H
+#define _VXHS_SESSION_H
+
+#include <linux/blk-mq.h>
+#include <linux/if.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/socket.h>
+#include <linux/uuid.h>
+#include <linux/workqueue.h>
+#include <uapi/linux/vxhs.h>
+
+#include "io.h"
+#include "wire.h"
+
+struct netlink_ext_ack;
+struct vxhs_lane;
+
+#define VXHS_MAX_PORTALS	8
+#define VXHS_MAX_LANES		64
+#define VXHS_V34_MAX_LANES	8
+#define VXHS_DEFAULT_LANES	8	/* at most, else one per online CPU */
+#define VXHS_MAX_DEPTH		128	/* requests per hardware queue */
+#define VXHS_KATO_MS		5000
+#define VXHS_FEATURES_OFFERED	0ULL
+#define VXHS_HOST_MAX		255	/* bytes of a host name */
+
+/**
+ * enum vxhs_session_event - what happens to a session
+ * @VXHS_SESSION_CONNECTED: all its lanes came up
+ * @VXHS_SESSION_CONNECT_FAILED: one of them did not
+ * @VXHS_SESSION_LANES_LOST: no lane is left
+ * @VXHS_SESSION_RECOVERED: lanes are up again, in a new epoch
+ * @VXHS_SESSION_GIVEN_UP: policy ends the wait
+ * @VXHS_SESSION_UNUSED: its last disk went away
+ */
+enum vxhs_session_event {
+	VXHS_SESSION_CONNECTED,
+	VXHS_SESSION_CONNECT_FAILED,
+	VXHS_SESSION_LANES_LOST,
+	VXHS_SESSION_RECOVERED,
+	VXHS_SESSION_GIVEN_UP,
+	VXHS_SESSION_UNUSED,
+};
+
+/**
+ * struct vxhs_session_key - what makes two attaches share a session
+ * @portal: addresses of the server
+ * @nr_portals: entries of @portal
+ * @source: address to connect from, family 0 for any
+ * @ifindex: interface to bind to, 0 for any
+ * @host_id: UUID of this host
+ */
+struct vxhs_session_key {
+	struct sockaddr_storage	portal[VXHS_MAX_PORTALS];
+	unsigned int		nr_portals;
+	struct sockaddr_storage	source;
+	int			ifindex;
+	u8			host_id[16];
+};
+
+/**
+ * struct vxhs_session - a session
+ * @key: who talks to whom
+ * @id: random number, names the session
+ * @host: the server, as the administrator named it
+ * @interface: name of key.ifindex
+ * @ref: references: the list of sessions, each disk, each user
+ * @entry: in the list of sessions
+ * @lock: serialises attach, detach and commands; protects the next five
+ * @disks: attached vdisks
+ * @nr_disks: entries of @disks
+ * @dialect: of all its lanes
+ * @grant: what the server granted the first lane
+ * @current_portal: index of the portal in use
+ * @lanes_lock: serialises who ends lanes; inside @lock
+ * @state: enum vxhs_session_state; changed under @state_lock
+ * @state_lock: innermost, any context
+ * @epoch: of the login
+ * @reason: why a lane was lost, the newest reason
+ * @nr_lanes: entries of @lanes; fixed once the session was live
+ * @lanes: the lanes
+ * @spread: a hardware queue uses more lanes than one
+ * @tag_set: shared by all disks
+ * @has_tag_set: @tag_set is allocated
+ * @slots: by hardware queue and tag
+ * @recover: ends broken lanes
+ */
+struct vxhs_session {
+	struct vxhs_session_key	key;
+	u64			id;
+	char			host[VXHS_HOST_MAX + 1];
+	char			interface[IFNAMSIZ];
+	struct kref		ref;
+	struct list_head	entry;
+
+	struct mutex		lock;
+	struct list_head	disks;
+	unsigned int		nr_disks;
+	enum vxhs_dialect	dialect;
+	struct vxhs_grant	grant;
+	unsigned int		current_portal;
+
+	struct mutex		lanes_lock;
+	spinlock_t		state_lock;
+	enum vxhs_session_state	state;
+	u32			epoch;
+	const char		*reason;
+
+	unsigned int		nr_lanes;
+	struct vxhs_lane	*lanes[VXHS_MAX_LANES];
+	bool			spread;
+	struct blk_mq_tag_set	tag_set;
+	bool			has_tag_set;
+	struct vxhs_slot	*slots;
+	struct work_struct	recover;
+};
+
+/**
+ * vxhs_session_slot - look up a tag
+ * @session: with a tag set, or not yet
+ * @queue: hardware queue, any value
+ * @index: tag, any value
+ *
+ * Return: the slot, or NULL if there is no such tag
+ */
+static inline struct vxhs_slot *
+vxhs_session_slot(struct vxhs_session *session, u16 queue, u16 index)
+{
+	if (!session->slots || queue >= session->tag_set.nr_hw_queues ||
+	    index >= session->tag_set.queue_depth)
+		return NULL;
+	return &session->slots[queue * session->tag_set.queue_depth + index];
+}
+
+enum vxhs_session_state vxhs_session_next(enum vxhs_session_state state,
+					  enum vxhs_session_event event);
+struct vxhs_session *vxhs_session_get(const struct vxhs_session_key *key,
+				      const char *host, const char *interface,
+				      unsigned int lanes, const char *vdisk,
+				      unsigned long deadline,
+				      struct netlink_ext_ack *extack);
+void vxhs_session_unlock(struct vxhs_session *session);
+void vxhs_session_put(struct vxhs_session *session);
+struct vxhs_session *vxhs_session_find(u64 id);
+struct vxhs_session *vxhs_session_next_of(struct vxhs_session *session);
+unsigned int vxhs_session_lanes_up(const struct vxhs_session *session);
+int vxhs_session_open(struct vxhs_session *session, const char *vdisk,
+		      enum vxhs_mode mode, struct vxhs_geometry *geometry,
+		      unsigned long deadline, struct netlink_ext_ack *extack);
+void vxhs_session_close_vdisk(struct vxhs_session *session, u32 handle);
+struct vxhs_lane *vxhs_session_pick(struct vxhs_session *session,
+				    unsigned int queue, unsigned int tag);
+void vxhs_session_kick(struct vxhs_session *session, struct vxhs_lane *lane);
+void vxhs_session_lane_broken(struct vxhs_session *session,
+			      struct vxhs_lane *lane, const char *reason);
+void vxhs_session_stranded(struct vxhs_session *session);
+
+int vxhs_session_init(void);
+void vxhs_session_exit(void);
+
+#endif /* _VXHS_SESSION_H */

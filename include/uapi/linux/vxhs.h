@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause) */
+/* Do not edit directly, auto-generated from: */
+/*	Documentation/netlink/specs/vxhs.yaml */
+/* YNL-GEN uapi header */
+
+#ifndef _UAPI_LINUX_VXHS_H
+#define _UAPI_LINUX_VXHS_H
+
+#define VXHS_FAMILY_NAME	"vxhs"
+#define VXHS_FAMILY_VERSION	1
+
+/**
+ * enum vxhs_session_state - State of the relation to one server.
+ * @VXHS_SESSION_STATE_CONNECTING: the first connection is being made
+ * @VXHS_SESSION_STATE_LIVE: I/O flows
+ * @VXHS_SESSION_STATE_RECOVERING: I/O waits until a portal answers again
+ * @VXHS_SESSION_STATE_FAILING: I/O fails at once
+ * @VXHS_SESSION_STATE_CLOSING: the last disk was detached
+ */
+enum vxhs_session_state {
+	VXHS_SESSION_STATE_CONNECTING,
+	VXHS_SESSION_STATE_LIVE,
+	VXHS_SESSION_STATE_RECOVERING,
+	VXHS_SESSION_STATE_FAILING,
+	VXHS_SESSION_STATE_CLOSING,
+};
+
+/**
+ * enum vxhs_mode - How a vdisk is open, as in OPEN of the wire protocol.
+ */
+enum vxhs_mode {
+	VXHS_MODE_READ_ONLY,
+	VXHS_MODE_EXCLUSIVE,
+	VXHS_MODE_SHARED,
+};
+
+/**
+ * enum vxhs_dialect - Wire protocol that the server speaks.
+ */
+enum vxhs_dialect {
+	VXHS_DIALECT_V34 = 1,
+	VXHS_DIALECT_NATIVE,
+};
+
+/**
+ * enum vxhs_change - What a notification is about.
+ */
+enum vxhs_change {
+	VXHS_CHANGE_ATTACHED = 1,
+	VXHS_CHANGE_DETACHED,
+	VXHS_CHANGE_SESSION_STATE,
+	VXHS_CHANGE_LANE_LOST,
+};
+
+enum {
+	VXHS_A_PORTAL_ADDRESS = 1,
+	VXHS_A_PORTAL_PORT,
+	VXHS_A_PORTAL_SCOPE,
+
+	__VXHS_A_PORTAL_MAX,
+	VXHS_A_PORTAL_MAX = (__VXHS_A_PORTAL_MAX - 1)
+};
+
+enum {
+	VXHS_A_SESSION_ID = 1,
+	VXHS_A_SESSION_HOST,
+	VXHS_A_SESSION_PORTAL,
+	VXHS_A_SESSION_CURRENT_PORTAL,
+	VXHS_A_SESSION_SOURCE,
+	VXHS_A_SESSION_INTERFACE,
+	VXHS_A_SESSION_STATE,
+	VXHS_A_SESSION_DIALECT,
+	VXHS_A_SESSION_EPOCH,
+	VXHS_A_SESSION_LANES,
+	VXHS_A_SESSION_LANES_UP,
+	VXHS_A_SESSION_DISKS,
+	VXHS_A_SESSION_KATO,
+	VXHS_A_SESSION_MAX_INFLIGHT,
+	VXHS_A_SESSION_MAX_INFLIGHT_BYTES,
+	VXHS_A_SESSION_MAX_IO,
+	VXHS_A_SESSION_SERVER_ID,
+	VXHS_A_SESSION_REASON,
+
+	__VXHS_A_SESSION_MAX,
+	VXHS_A_SESSION_MAX = (__VXHS_A_SESSION_MAX - 1)
+};
+
+enum {
+	VXHS_A_DISK_INDEX = 1,
+	VXHS_A_DISK_VDISK,
+	VXHS_A_DISK_MODE,
+	VXHS_A_DISK_HOST_ID,
+	VXHS_A_DISK_LANES,
+	VXHS_A_DISK_SIZE,
+	VXHS_A_DISK_LOGICAL_BLOCK,
+	VXHS_A_DISK_PHYSICAL_BLOCK,
+	VXHS_A_DISK_CAPS,
+	VXHS_A_DISK_VDISK_ID,
+	VXHS_A_DISK_LEASE,
+	VXHS_A_DISK_OPENERS,
+	VXHS_A_DISK_REQUESTS,
+	VXHS_A_DISK_ERRORS,
+
+	__VXHS_A_DISK_MAX,
+	VXHS_A_DISK_MAX = (__VXHS_A_DISK_MAX - 1)
+};
+
+enum {
+	VXHS_A_CHANGE = 1,
+	VXHS_A_DISK,
+	VXHS_A_SESSION,
+
+	__VXHS_A_MAX,
+	VXHS_A_MAX = (__VXHS_A_MAX - 1)
+};
+
+enum {
+	VXHS_CMD_ATTACH = 1,
+	VXHS_CMD_DETACH,
+	VXHS_CMD_DISK_GET,
+	VXHS_CMD_SESSION_GET,
+	VXHS_CMD_STATE_NTF,
+
+	__VXHS_CMD_MAX,
+	VXHS_CMD_MAX = (__VXHS_CMD_MAX - 1)
+};
+
+#define VXHS_MCGRP_STATE	"state"
+
+#endif /* _UAPI_LINUX_VXHS_H */

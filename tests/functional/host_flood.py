@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""vxhsd under many connections: those who work notice nothing, memory and
+CPU time stay bounded, nothing is left behind."""
+
+import os
+import random
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
+
+import vxhs
+from harness import (Vxhsd, check, equal, eventually, main, many_files, test,
+                     tmpdir)
+from vxhs import OK, READ, RW, RW_SHARED, NativeClient, V34Client
+
+many_files()
+CROWD = 10000
+
+
+class Worker(threading.Thread):
+    """Writes and reads back random blocks of its own stretch of a vdisk."""
+
+    def __init__(self, make, start, blocks=256):
+        super().__init__(daemon=True)
+        self.make, self.first, self.blocks = make, start, blocks
+        self.ending = False
+        self.error = None
+        self.done = 0
+        self.slowest = 0
+        self.start()
+
+    def run(self):
+        try:
+            write, read, close = self.make()
+            rng = random.Random(self.first)
+            model = {}
+            while not self.ending:
+                n = rng.choice((1, 2, 8, 16))
+                at = rng.randrange(self.blocks - n)
+                data = rng.randbytes(n * 512)
+                begun = time.monotonic()
+                equal(write(self.first + at * 512, data), 0, 'WRITE')
+                for i in range(n):
+                    model[at + i] = data[i * 512:(i + 1) * 512]
+                block = rng.choice(list(model))
+                equal(read(self.first + block * 512, 512), (0, model[block]),
+                      'READ')
+                self.slowest = max(self.slowest, time.monotonic() - begun)
+                self.done += 1
+            for block, want in model.items():
+                equal(read(self.first + block * 512, 512), (0, want), 'READ')
+            close()
+        except Exception as exc:
+            self.error = exc
+
+    def finish(self):
+        self.ending = True
+        self.join(60)
+        if self.error:
+            raise self.error
+        check(not self.is_alive(), 'a worker hangs')
+        check(self.done > 0, 'a worker did nothing')
+        check(self.slowest < 10, 'a request took %.1f s' % self.slowest)
+
+
+def native_worker(d, name, start, **kw):
+    def make():
+        c = NativeClient(d.addr, d.port, name, **kw)
+        status, g = c.open(name, RW_SHARED)
+        equal(status, OK)
+        return (lambda offset, data: c.write(g.handle, offset, data),
+                lambda offset, n: c.read(g.handle, offset, n), c.logout)
+    return Worker(make, start)
+
+
+def v34_worker(d, name, start):
+    def make():
+        c = V34Client(d.addr, d.port, name)
+        return c.write, c.read, c.close
+    return Worker(make, start)
+
+
+@test
+def both_dialects_at_once_with_verified_data():
+    path = os.path.join(tmpdir(), 'f')
+    with Vxhsd('file=%s,size=16M' % path, 'mem=memory,size=16M') as d:
+        workers = []
+        for i in range(4):
+            for name in ('file', 'mem'):
+                workers.append(native_worker(d, name, i << 20,
+                                             features=i & 3))
+                workers.append(v34_worker(d, name, (8 + i) << 20))
+        time.sleep(4)
+        for worker in workers:
+            worker.finish()
+        # What one dialect wrote the other reads.
+        c = NativeClient(d.addr, d.port, 'file')
+        _, g = c.open('file')
+        old = V34Client(d.addr, d.port, 'file')
+        for offset in range(0, 16 << 20, 1 << 20):
+            equal(c.read(g.handle, offset, 1 << 17),
+                  old.read(offset, 1 << 17))
+        data = random.randbytes(4096)
+        equal(c.write(g.handle, 0, data), OK)
+        equal(old.read(0, 4096), (0, data))
+        old.close()
+        c.logout()
+
+
+@test
+def ten_thousand_idle_and_half_open_connections():
+    with Vxhsd('mem=memory,size=16M', 'other=memory,size=1M') as d:
+        stat = vxhs.v34(vxhs.V34_STAT, 1, 'mem')
+        workers = [native_worker(d, 'mem', 0), v34_worker(d, 'mem', 8 << 20)]
+        eventually(lambda: all(w.done for w in workers), 'no I/O at all')
+        rss = d.rss()
+        crowd = []
+        for i in range(CROWD):
+            sock = vxhs.connect(d.addr, d.port)
+            if i % 4 == 1:          # half a STAT
+                sock.sendall(stat[:100])
+            elif i % 4 == 2:        # a v34 client that rests
+                sock.sendall(stat)
+            elif i % 4 == 3:        # a native one that stops in a header
+                sock.sendall(vxhs.v34(vxhs.V34_STAT, 1, 'mem',
+                                      extra=vxhs.offer(0)) +
+                             vxhs.request(vxhs.LOGIN, 1, bytes(64))[:60])
+            crowd.append(sock)
+        for i in range(2, CROWD, 4):
+            equal(len(vxhs.recv_exact(crowd[i], 304)), 304)
+        before = [w.done for w in workers]
+        eventually(lambda: all(w.done > n for w, n in zip(workers, before)),
+                   'I/O stopped')
+        grown = (d.rss() - rss) // CROWD
+        check(grown < 40 << 10, '%d bytes for each connection' % grown)
+        for worker in workers:
+            worker.finish()
+        time.sleep(1)
+        cpu = d.cpu()
+        time.sleep(3)
+        check(d.cpu() - cpu < 1, 'idle, it used %.2f s of CPU in 3 s' %
+              (d.cpu() - cpu))
+        c = NativeClient(d.addr, d.port, 'mem')
+        equal(c.logout(), OK)
+        for sock in crowd:
+            sock.close()
+        eventually(lambda: d.fds() < 200, 'descriptors stay', 60)
+        c = NativeClient(d.addr, d.port, 'mem')
+        equal(c.logout(), OK)
+
+
+@test
+def a_thousand_connects_leave_nothing():
+    with Vxhsd('mem=memory,size=16M') as d:
+        def one(i):
+            if i % 2:
+                c = V34Client(d.addr, d.port, 'mem')
+                equal(c.stat()[0], 0)
+            else:
+                c = NativeClient(d.addr, d.port, 'mem', kato=200)
+                equal(c.open('mem', RW_SHARED)[0], OK)
+            c.close()
+        for i in range(100):
+            one(i)
+        time.sleep(1)
+        fds, rss = d.fds(), d.rss()
+        for i in range(1000):
+            one(i)
+        eventually(lambda: d.fds() <= fds, 'descriptors: %d before, %d after' %
+                   (fds, d.fds()), 20)
+        check(d.rss() - rss < 24 << 20, 'RSS grew by %d KiB' %
+              ((d.rss() - rss) >> 10))
+
+
+@test
+def many_who_ask_and_do_not_read():
+    with Vxhsd('mem=memory,size=64M') as d:
+        worker = native_worker(d, 'mem', 0)
+        eventually(lambda: worker.done, 'no I/O at all')
+        rss = d.rss()
+        greedy = []
+        for _ in range(20):
+            c = NativeClient(d.addr, d.port, 'mem')
+            _, g = c.open('mem', RW_SHARED)
+            n = min(c.grant.max_inflight,
+                    c.grant.max_inflight_bytes // c.grant.max_io)
+            c.sock.sendall(b''.join(
+                vxhs.request(READ, 100 + i, handle=g.handle,
+                             length=c.grant.max_io) for i in range(n)))
+            greedy.append(c)
+        time.sleep(1)
+        before = worker.done
+        cpu = d.cpu()
+        eventually(lambda: worker.done > before, 'I/O stopped')
+        worker.finish()
+        cpu = d.cpu()
+        time.sleep(2)
+        check(d.cpu() - cpu < 0.5, 'it spins')
+        grown = d.rss() - rss
+        bound = 20 * (greedy[0].grant.max_inflight_bytes + (1 << 20))
+        check(grown < bound, 'RSS grew by %d MiB' % (grown >> 20))
+        for c in greedy:
+            c.close()
+
+
+@test
+def sessions_by_the_thousand():
+    with Vxhsd('mem=memory,size=1M') as d:
+        rss = d.rss()
+        for _ in range(3000):
+            c = NativeClient(d.addr, d.port, 'mem', kato=200)
+            c.close()
+        check(d.rss() - rss < 48 << 20, 'RSS grew by %d MiB' %
+              ((d.rss() - rss) >> 20))
+        c = NativeClient(d.addr, d.port, 'mem')
+        equal(c.open('mem', RW)[0], OK)
+        equal(c.logout(), OK)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# lint.sh NAME: one of the checks below, of the whole tree; silent if all is well.
+set -euo pipefail
+top=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd -P)
+cd "$top"
+
+# The project's files, also those that are not committed yet.
+files() {
+	local file
+	if [ -e .git ]; then
+		git ls-files -co --exclude-standard
+	else
+		find . -type f ! -path './build/*' -printf '%P\n'
+	fi | while IFS= read -r file; do
+		[ ! -f "$file" ] || printf '%s\n' "$file"
+	done
+}
+
+kernel_files() {
+	files | grep -E '^(drivers/vxhs/.*\.[ch]|include/uapi/.*\.h)$' |
+		grep -vE '(^include/uapi/linux/vxhs\.h|/netlink_gen\.[ch])$'
+}
+
+kernel_source() { tests/uml/build.sh --source; }
+
+# All of the module with the compiler's further warnings and with sparse.
+lint_module() {
+	local kdir
+	kdir=/lib/modules/$(tests/vm/kernel)/build
+	rm -rf build/lint
+	tests/lib/farm.sh build/lint
+	make -C "$kdir" M="$top/build/lint" CONFIG_BLK_DEV_VXHS=m W=1 \
+		KCFLAGS=-Werror C=2 CF=-Wsparse-error modules >build/lint/log 2>&1 ||
+		{ cat build/lint/log; return 1; }
+	! grep -E 'warning:|error:' build/lint/log
+}
+
+lint_checkpatch() {
+	local src
+	src=$(kernel_source)
+	kernel_files | xargs perl "$src/scripts/checkpatch.pl" --strict --no-tree \
+		--quiet --no-summary --terse -f
+}
+
+lint_kernel-doc() {
+	local src
+	src=$(kernel_source)
+	kernel_files | xargs perl "$src/scripts/kernel-doc" -none -Wall -Werror
+}
+
+lint_shellcheck() {
+	files | while IFS= read -r file; do
+		if head -n 1 "$file" | grep -qaE '^#!.*[ /](ba|da)?sh( |$)' ||
+			head -n 3 "$file" | grep -qa '^# shellcheck shell='; then
+			printf '%s\0' "$file"
+		fi
+	done | xargs -0 shellcheck -x
+}
+
+lint_spdx() {
+	local bad
+	bad=$(files | grep -vx LICENSE | while IFS= read -r file; do
+		[ ! -s "$file" ] || head -n 5 "$file" |
+			grep -qa 'SPDX-License-Identifier: ' || echo "$file"
+	done)
+	[ -z "$bad" ] || { echo "without an SPDX line:"; echo "$bad"; return 1; }
+}
+
+lint_man() {
+	local page said status=0
+	for page in Documentation/man/*.8; do
+		said=$(MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z \
+			"$page" 2>&1 >/dev/null) || status=1
+		[ -z "$said" ] || { echo "$page: $said"; status=1; }
+	done
+	return $status
+}
+
+# install puts things where they are looked for, uninstall leaves nothing.
+lint_install() {
+	local root left
+	root=$(mktemp -d)
+	# shellcheck disable=SC2064
+	trap "rm -rf '$root'" EXIT
+	make -s install modules_install DESTDIR="$root" PREFIX=/usr \
+		KDIR="/lib/modules/$(tests/vm/kernel)/build" >/dev/null
+	for file in sbin/vxhsctl sbin/vxhsd share/man/man8/vxhsctl.8 \
+		share/man/man8/vxhsd.8 lib/udev/rules.d/60-vxhs.rules \
+		share/bash-completion/completions/vxhsctl; do
+		[ -s "$root/usr/$file" ] || { echo "not installed: $file"; return 1; }
+	done
+	left=$(find "$root" -name vxhs.ko)
+	[ -n "$left" ] || { echo "not installed: vxhs.ko"; return 1; }
+	make -s uninstall DESTDIR="$root" PREFIX=/usr
+	left=$(find "$root" -type f)
+	[ -z "$left" ] || { echo "uninstall left: $left"; return 1; }
+}
+
+"lint_$1"

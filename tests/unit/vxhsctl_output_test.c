@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What people and programs get to read. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <linux/vxhs_wire.h>
+
+#include "../../tools/vxhsctl/output.h"
+#include "../../tools/vxhsctl/text.h"
+
+static struct message sample(void)
+{
+	struct message msg = {
+		.has_disk = true, .has_session = true,
+		.disk = {
+			.has_index = true, .index = 3, .vdisk = "disk0",
+			.mode = VXHS_MODE_EXCLUSIVE, .size = 10ULL << 30,
+			.logical_block = 512, .physical_block = 4096,
+			.caps = VXHS_CAP_FLUSH | VXHS_CAP_WRITE_ZEROES,
+			.has_vdisk_id = true,
+			.vdisk_id = { 0xab, 0xcd, [15] = 0x0f },
+			.lease = 2, .openers = 1, .requests = UINT64_MAX,
+			.errors = 0,
+		},
+		.session = {
+			.id = 0x0123456789abcdef, .host = "store1",
+			.portal_count = 2,
+			.portals = {
+				{ { { 192, 0, 2, 1 }, 4 }, 9999, 0 },
+				{ { { 0x20, 1, [15] = 1 }, 16 }, 9999, 0 },
+			},
+			.current_portal = 1,
+			.state = VXHS_SESSION_STATE_LIVE,
+			.dialect = VXHS_DIALECT_NATIVE, .epoch = 1,
+			.lanes = 2, .lanes_up = 1, .disks = 4, .kato = 5000,
+			.max_inflight = 128, .max_inflight_bytes = 8 << 20,
+			.max_io = 1 << 20,
+		},
+	};
+
+	return msg;
+}
+
+static char *text;
+static size_t text_len;
+
+static FILE *start(void)
+{
+	FILE *file = open_memstream(&text, &text_len);
+
+	assert_non_null(file);
+	return file;
+}
+
+static void expect(FILE *file, const char *want)
+{
+	assert_int_equal(fclose(file), 0);
+	assert_string_equal(text, want);
+	free(text);
+}
+
+static void sizes(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *want;
+	} all[] = {
+		{ 0, "0B" }, { 1, "1B" }, { 1023, "1023B" }, { 1024, "1KiB" },
+		{ 1536, "1.5KiB" }, { 1024 * 1024 - 1, "1023.9KiB" },
+		{ 100ULL << 20, "100MiB" }, { 10ULL << 30, "10GiB" },
+		{ (10ULL << 30) + 1, "10GiB" }, { 3ULL << 39, "1.5TiB" },
+		{ 1ULL << 60, "1EiB" }, { UINT64_MAX, "15.9EiB" },
+	};
+	char out[SIZE_TEXT_SIZE];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		size_text(out, all[i].bytes);
+		assert_string_equal(out, all[i].want);
+	}
+}
+
+static void strings(void **state)
+{
+	char out[64];
+
+	(void)state;
+	text_printable(out, sizeof(out), "disk 0-\xc3\xa9");
+	assert_string_equal(out, "disk 0-\xc3\xa9");
+	assert_int_equal(text_width(out), 8);
+	text_printable(out, sizeof(out), "a\x1b[2Jb\n\x7f");
+	assert_string_equal(out, "a\\x1b[2Jb\\x0a\\x7f");
+	/* C1 controls, and marks that turn the text around */
+	text_printable(out, sizeof(out), "\xc2\x9b" "1m\xe2\x80\xae");
+	assert_string_equal(out, "\\xc2\\x9b1m\\xe2\\x80\\xae");
+	/* no UTF-8: stray, overlong, surrogate, too large, cut */
+	text_utf8(out, sizeof(out), "\xff\xc0\x80");
+	assert_string_equal(out, "\\xff\\xc0\\x80");
+	text_utf8(out, sizeof(out), "\xed\xa0\x80\xf4\x90\x80\x80");
+	assert_string_equal(out, "\\xed\\xa0\\x80\\xf4\\x90\\x80\\x80");
+	text_utf8(out, sizeof(out), "a\n\xe2\x82");
+	assert_string_equal(out, "a\n\\xe2\\x82");
+	/* cut to fit, between characters */
+	text_printable(out, 4, "ab\xc3\xa9");
+	assert_string_equal(out, "ab");
+	text_printable(out, 5, "ab\xc3\xa9");
+	assert_string_equal(out, "ab\xc3\xa9");
+	text_printable(out, 6, "ab\x01");
+	assert_string_equal(out, "ab");
+}
+
+static void uuids(void **state)
+{
+	char out[UUID_TEXT_SIZE];
+	uint8_t uuid[16];
+
+	(void)state;
+	assert_int_equal(uuid_parse_text(
+		"6BA7B810-9dad-11d1-80b4-00c04fd430c8\n", uuid), 0);
+	uuid_text(out, uuid);
+	assert_string_equal(out, "6ba7b810-9dad-11d1-80b4-00c04fd430c8");
+	assert_int_equal(uuid_parse_text("6ba7b810", uuid), -1);
+	assert_int_equal(uuid_parse_text(
+		"6ba7b810-9dad-11d1-80b4-00c04fd430c8x", uuid), -1);
+	assert_int_equal(uuid_parse_text(
+		"6ba7b810-9dad-11d1-80b4-00c04fd430c-8", uuid), -1);
+	assert_int_equal(uuid_parse_text(
+		"00000000-0000-0000-0000-000000000000", uuid), -1);
+}
+
+static void portals(void **state)
+{
+	struct portal lo = { { { 0xfe, 0x80, [15] = 1 }, 16 }, 7, 1 };
+	struct portal far = { { { 0xfe, 0x80, [15] = 1 }, 16 }, 7, 99999 };
+	struct portal v4 = { { { 127, 0, 0, 1 }, 4 }, 65535, 0 };
+	char out[PORTAL_TEXT_SIZE];
+
+	(void)state;
+	portal_text(out, &v4);
+	assert_string_equal(out, "127.0.0.1:65535");
+	portal_text(out, &lo);
+	assert_string_equal(out, "[fe80::1%lo]:7");
+	portal_text(out, &far);
+	assert_string_equal(out, "[fe80::1%99999]:7");
+}
+
+static void table(void **state)
+{
+	struct message list[2] = { sample(), sample() };
+	FILE *file = start();
+
+	(void)state;
+	print_disk_table(file, list, 0);
+	expect(file, "");
+
+	list[1].disk.index = 12;
+	strcpy(list[1].disk.vdisk, "caf\xc3\xa9\n");
+	strcpy(list[1].session.host, "[2001:db8::1]:9998");
+	list[1].disk.size = 3ULL << 39;
+	list[1].disk.mode = VXHS_MODE_READ_ONLY;
+	list[1].session.state = 99;
+	list[1].session.dialect = VXHS_DIALECT_V34;
+	file = start();
+	print_disk_table(file, list, 2);
+	expect(file,
+"DEVICE       VDISK     HOST                  SIZE  MODE       STATE    DIALECT\n"
+"/dev/vxhs3   disk0     store1               10GiB  exclusive  live     native\n"
+"/dev/vxhs12  caf\xc3\xa9\\x0a  [2001:db8::1]:9998  1.5TiB  read-only  unknown  v34\n");
+}
+
+static void one_disk(void **state)
+{
+	struct message msg = sample();
+	FILE *file = start();
+
+	(void)state;
+	strcpy(msg.session.reason, "reset\x1b[31m");
+	msg.session.source.len = 4;
+	strcpy(msg.session.interface, "eth0");
+	print_disk(file, &msg);
+	expect(file,
+"device:             /dev/vxhs3\n"
+"vdisk:              disk0\n"
+"vdisk id:           abcd0000-0000-0000-0000-00000000000f\n"
+"size:               10GiB (10737418240 bytes)\n"
+"logical block:      512\n"
+"physical block:     4096\n"
+"mode:               exclusive\n"
+"capabilities:       flush, write-zeroes\n"
+"lease:              2\n"
+"openers:            1\n"
+"requests:           18446744073709551615\n"
+"errors:             0\n"
+"host:               store1\n"
+"session:            0123456789abcdef\n"
+"state:              live\n"
+"dialect:            native\n"
+"epoch:              1\n"
+"lanes:              2\n"
+"lanes up:           1\n"
+"other portal:       192.0.2.1:9999\n"
+"portal:             [2001::1]:9999\n"
+"source:             0.0.0.0\n"
+"interface:          eth0\n"
+"kato:               5000 ms\n"
+"max in flight:      128 requests per lane\n"
+"max bytes per lane: 8MiB (8388608 bytes)\n"
+"max request:        1MiB (1048576 bytes)\n"
+"disks of session:   4\n"
+"last lane lost:     reset\\x1b[31m\n");
+}
+
+static void changes(void **state)
+{
+	const struct timespec when = { 1700000000, 123456789 };
+	struct message msg = sample();
+	FILE *file;
+
+	(void)state;
+	setenv("TZ", "UTC", 1);
+	msg.change = VXHS_CHANGE_ATTACHED;
+	file = start();
+	print_change(file, &msg, &when);
+	expect(file,
+"2023-11-14 22:13:20.123 vxhs3 attached, vdisk disk0, host store1, "
+"session 0123456789abcdef live, 1 of 2 lanes up\n");
+	msg.has_disk = false;
+	msg.change = VXHS_CHANGE_LANE_LOST;
+	strcpy(msg.session.reason, "reset\nby peer");
+	file = start();
+	print_change(file, &msg, &when);
+	expect(file,
+"2023-11-14 22:13:20.123 lane-lost, host store1, "
+"session 0123456789abcdef live, 1 of 2 lanes up: reset\\x0aby peer\n");
+}
+
+static const char *json_string(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	assert_true(json_object_object_get_ex(object, key, &value));
+	return json_object_get_string(value);
+}
+
+static struct json_object *json_member(struct json_object *object,
+				       const char *key)
+{
+	struct json_object *value;
+
+	assert_true(json_object_object_get_ex(object, key, &value));
+	return value;
+}
+
+static void json_of_a_disk(void **state)
+{
+	struct json_object *object, *session;
+	struct message msg = sample();
+	FILE *file = start();
+
+	(void)state;
+	strcpy(msg.disk.vdisk, "a\"\n\xff");
+	print_json(file, disk_json(&msg));
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(text[text_len - 1], '\n');
+	object = json_tokener_parse(text);
+	assert_non_null(object);
+	free(text);
+	assert_string_equal(json_string(object, "device"), "/dev/vxhs3");
+	assert_string_equal(json_string(object, "vdisk"), "a\"\n\\xff");
+	assert_string_equal(json_string(object, "mode"), "exclusive");
+	assert_true(json_object_get_uint64(json_member(object, "requests")) ==
+		    UINT64_MAX);
+	assert_string_equal(json_object_to_json_string_ext(
+			json_member(object, "capabilities"), 0),
+			"[\"flush\",\"write-zeroes\"]");
+	session = json_member(object, "session");
+	assert_string_equal(json_string(session, "id"), "0123456789abcdef");
+	assert_string_equal(json_string(session, "portal"), "[2001::1]:9999");
+	assert_int_equal(json_object_array_length(
+			json_member(session, "portals")), 2);
+	assert_null(json_member(session, "source"));
+	assert_null(json_member(session, "server_id"));
+	assert_null(json_member(session, "reason"));
+	json_object_put(object);
+}
+
+static void json_of_changes(void **state)
+{
+	const struct timespec when = { 1700000000, 123456789 };
+	struct message msg = sample();
+	struct json_object *object;
+	FILE *file = start();
+
+	(void)state;
+	msg.change = VXHS_CHANGE_SESSION_STATE;
+	msg.has_disk = false;
+	strcpy(msg.session.reason, "one\ntwo");
+	print_json_line(file, change_json(&msg, &when));
+	print_json_line(file, overrun_json(&when));
+	assert_int_equal(fclose(file), 0);
+	/* two lines, whatever is in them */
+	assert_ptr_equal(strchr(strchr(text, '\n') + 1, '\n'),
+			 text + text_len - 1);
+	*strchr(text, '\n') = 0;
+	object = json_tokener_parse(text);
+	assert_non_null(object);
+	assert_string_equal(json_string(object, "time"),
+			    "2023-11-14T22:13:20.123456Z");
+	assert_string_equal(json_string(object, "change"), "session-state");
+	assert_null(json_member(object, "disk"));
+	assert_string_equal(json_string(json_member(object, "session"),
+					"reason"), "one\ntwo");
+	json_object_put(object);
+	object = json_tokener_parse(text + strlen(text) + 1);
+	assert_non_null(object);
+	assert_string_equal(json_string(object, "change"), "overrun");
+	json_object_put(object);
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(strings),
+		cmocka_unit_test(uuids),
+		cmocka_unit_test(portals),
+		cmocka_unit_test(table),
+		cmocka_unit_test(one_disk),
+		cmocka_unit_test(changes),
+		cmocka_unit_test(json_of_a_disk),
+		cmocka_unit_test(json_of_changes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <linux/vxhs_wire.h>
+
+#include "output.h"
+#include "device.h"
+#include "names.h"
+#include "text.h"
+
+#define TIME_TEXT_SIZE	64
+#define FIELD_SIZE	(256 * TEXT_GROWTH)
+
+/**
+ * address_text() - an address as people write it
+ * @out: the text; empty where there is no address
+ * @size: bytes at @out
+ * @address: the address
+ */
+void address_text(char *out, size_t size, const struct address *address)
+{
+	*out = 0;
+	if (address->len)
+		inet_ntop(address->len == 4 ? AF_INET : AF_INET6,
+			  address->bytes, out, size);
+}
+
+/**
+ * portal_text() - a portal as vxhsctl takes it: 192.0.2.1:9999, [::1]:9999
+ * @out: the text
+ * @portal: the portal
+ */
+void portal_text(char out[PORTAL_TEXT_SIZE], const struct portal *portal)
+{
+	char address[INET6_ADDRSTRLEN], scope[IF_NAMESIZE + 1] = "";
+
+	address_text(address, sizeof(address), &portal->address);
+	if (portal->address.len != 16) {
+		snprintf(out, PORTAL_TEXT_SIZE, "%s:%u", address,
+			 portal->port);
+		return;
+	}
+	if (portal->scope) {
+		scope[0] = '%';
+		if (!if_indextoname(portal->scope, scope + 1))
+			snprintf(scope + 1, sizeof(scope) - 1, "%u",
+				 portal->scope);
+	}
+	snprintf(out, PORTAL_TEXT_SIZE, "[%s%s]:%u", address, scope,
+		 portal->port);
+}
+
+/*
+ * The table
+ */
+
+enum { DEVICE, VDISK, HOST, SIZE, MODE, STATE, DIALECT, COLUMNS };
+
+static const char * const titles[COLUMNS] = {
+	"DEVICE", "VDISK", "HOST", "SIZE", "MODE", "STATE", "DIALECT"
+};
+
+static void cell_text(char out[FIELD_SIZE], const struct message *msg,
+		      unsigned int column)
+{
+	const struct session *session = &msg->session;
+	const struct disk *disk = &msg->disk;
+	char text[SIZE_TEXT_SIZE];
+
+	switch (column) {
+	case DEVICE:
+		device_path(out, disk->index);
+		break;
+	case VDISK:
+		text_printable(out, FIELD_SIZE, disk->vdisk);
+		break;
+	case HOST:
+		text_printable(out, FIELD_SIZE, session->host);
+		break;
+	case SIZE:
+		size_text(text, disk->size);
+		strcpy(out, text);
+		break;
+	case MODE:
+		strcpy(out, mode_name(disk->mode));
+		break;
+	case STATE:
+		strcpy(out, state_name(session->state));
+		break;
+	default:
+		strcpy(out, dialect_name(session->dialect));
+		break;
+	}
+}
+
+static void print_cell(FILE *out, const char *text, unsigned int column,
+		       size_t width)
+{
+	int pad = width - text_width(text);
+
+	if (column == SIZE)
+		fprintf(out, "%*s%s", pad, "", text);
+	else if (column == COLUMNS - 1)
+		fputs(text, out);	/* no blanks at the end of a line */
+	else
+		fprintf(out, "%s%*s", text, pad, "");
+	fputs(column == COLUMNS - 1 ? "\n" : "  ", out);
+}
+
+/**
+ * print_disk_table() - one line to a disk, under a head line
+ * @out: where to
+ * @list: the disks
+ * @count: how many; nothing is printed for none
+ */
+void print_disk_table(FILE *out, const struct message *list,
+		      unsigned int count)
+{
+	size_t widths[COLUMNS], width;
+	char text[FIELD_SIZE];
+	unsigned int i, column;
+
+	if (!count)
+		return;
+	for (column = 0; column < COLUMNS; column++) {
+		widths[column] = strlen(titles[column]);
+		for (i = 0; i < count; i++) {
+			cell_text(text, &list[i], column);
+			width = text_width(text);
+			if (width > widths[column])
+				widths[column] = width;
+		}
+	}
+	for (column = 0; column < COLUMNS; column++)
+		print_cell(out, titles[column], column, widths[column]);
+	for (i = 0; i < count; i++) {
+		for (column = 0; column < COLUMNS; column++) {
+			cell_text(text, &list[i], column);
+			print_cell(out, text, column, widths[column]);
+		}
+	}
+}
+
+/*
+ * One disk
+ */
+
+__attribute__((format(printf, 3, 4)))
+static void print_field(FILE *out, const char *key, const char *fmt, ...)
+{
+	char raw[FIELD_SIZE], text[FIELD_SIZE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(raw, sizeof(raw), fmt, ap);
+	va_end(ap);
+	text_printable(text, sizeof(text), raw);
+	fprintf(out, "%-20s%s\n", key, text);
+}
+
+static void print_size(FILE *out, const char *key, uint64_t bytes)
+{
+	char text[SIZE_TEXT_SIZE];
+
+	size_text(text, bytes);
+	if (bytes < 1024)
+		print_field(out, key, "%s", text);
+	else
+		print_field(out, key, "%s (%" PRIu64 " bytes)", text, bytes);
+}
+
+static void caps_text(char *out, size_t size, uint32_t caps)
+{
+	unsigned int bit;
+	size_t used = 0;
+
+	snprintf(out, size, "none");
+	for (bit = 0; bit < 32; bit++)
+		if (cap_name(bit) && caps & 1u << bit && used < size)
+			used += snprintf(out + used, size - used, "%s%s",
+					 used ? ", " : "", cap_name(bit));
+}
+
+static void print_portals(FILE *out, const struct session *session)
+{
+	char text[PORTAL_TEXT_SIZE];
+	unsigned int i;
+
+	for (i = 0; i < session->portal_count; i++) {
+		portal_text(text, &session->portals[i]);
+		if (i == session->current_portal)
+			print_field(out, "portal:", "%s", text);
+		else
+			print_field(out, "other portal:", "%s", text);
+	}
+}
+
+static void print_session(FILE *out, const struct session *session)
+{
+	char text[UUID_TEXT_SIZE], source[INET6_ADDRSTRLEN];
+
+	print_field(out, "host:", "%s", session->host);
+	print_field(out, "session:", "%016" PRIx64, session->id);
+	print_field(out, "state:", "%s", state_name(session->state));
+	print_field(out, "dialect:", "%s", dialect_name(session->dialect));
+	print_field(out, "epoch:", "%u", session->epoch);
+	print_field(out, "lanes:", "%u", session->lanes);
+	print_field(out, "lanes up:", "%u", session->lanes_up);
+	print_portals(out, session);
+	address_text(source, sizeof(source), &session->source);
+	if (*source)
+		print_field(out, "source:", "%s", source);
+	if (*session->interface)
+		print_field(out, "interface:", "%s", session->interface);
+	if (session->kato)
+		print_field(out, "kato:", "%u ms", session->kato);
+	else
+		print_field(out, "kato:", "none");
+	print_field(out, "max in flight:", "%u requests per lane",
+		    session->max_inflight);
+	print_size(out, "max bytes per lane:", session->max_inflight_bytes);
+	print_size(out, "max request:", session->max_io);
+	if (session->has_server_id) {
+		uuid_text(text, session->server_id);
+		print_field(out, "server id:", "%s", text);
+	}
+	print_field(out, "disks of session:", "%u", session->disks);
+	if (*session->reason)
+		print_field(out, "last lane lost:", "%s", session->reason);
+}
+
+/**
+ * print_disk() - all about a disk, one line to a field
+ * @out: where to
+ * @msg: the disk and its session
+ */
+void print_disk(FILE *out, const struct message *msg)
+{
+	const struct disk *disk = &msg->disk;
+	char path[DEVICE_PATH_SIZE], text[256];
+
+	device_path(path, disk->index);
+	print_field(out, "device:", "%s", path);
+	print_field(out, "vdisk:", "%s", disk->vdisk);
+	if (disk->has_vdisk_id) {
+		uuid_text(text, disk->vdisk_id);
+		print_field(out, "vdisk id:", "%s", text);
+	}
+	print_size(out, "size:", disk->size);
+	print_field(out, "logical block:", "%u", disk->logical_block);
+	print_field(out, "physical block:", "%u", disk->physical_block);
+	print_field(out, "mode:", "%s", mode_name(disk->mode));
+	caps_text(text, sizeof(text), disk->caps);
+	print_field(out, "capabilities:", "%s", text);
+	print_field(out, "lease:", "%" PRIu64, disk->lease);
+	print_field(out, "openers:", "%u", disk->openers);
+	print_field(out, "requests:", "%" PRIu64, disk->requests);
+	print_field(out, "errors:", "%" PRIu64, disk->errors);
+	if (msg->has_session)
+		print_session(out, &msg->session);
+}
+
+/*
+ * A change
+ */
+
+static void time_text(char out[TIME_TEXT_SIZE], const struct timespec *when)
+{
+	struct tm tm;
+	size_t len;
+
+	localtime_r(&when->tv_sec, &tm);
+	len = strftime(out, TIME_TEXT_SIZE, "%Y-%m-%d %H:%M:%S", &tm);
+	snprintf(out + len, TIME_TEXT_SIZE - len, ".%03ld",
+		 when->tv_nsec / 1000000);
+}
+
+/**
+ * print_change() - one line about a notification
+ * @out: where to
+ * @msg: the notification
+ * @when: when it came
+ */
+void print_change(FILE *out, const struct message *msg,
+		  const struct timespec *when)
+{
+	const struct session *session = &msg->session;
+	char when_text[TIME_TEXT_SIZE], host[FIELD_SIZE], vdisk[FIELD_SIZE];
+	char reason[FIELD_SIZE];
+
+	time_text(when_text, when);
+	text_printable(host, sizeof(host), session->host);
+	text_printable(vdisk, sizeof(vdisk), msg->disk.vdisk);
+	text_printable(reason, sizeof(reason), session->reason);
+	fprintf(out, "%s ", when_text);
+	if (msg->has_disk)
+		fprintf(out, "vxhs%u %s, vdisk %s", msg->disk.index,
+			change_name(msg->change), vdisk);
+	else
+		fprintf(out, "%s", change_name(msg->change));
+	if (msg->has_session)
+		fprintf(out, ", host %s, session %016" PRIx64 " %s, %u of %u lanes up",
+			host, session->id, state_name(session->state),
+			session->lanes_up, session->lanes);
+	if (*reason && (msg->change == VXHS_CHANGE_LANE_LOST ||
+			msg->change == VXHS_CHANGE_SESSION_STATE))
+		fprintf(out, ": %s", reason);
+	fputc('\n', out);
+}

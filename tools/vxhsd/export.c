@@ -1,0 +1,638 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "backend.h"
+#include "export.h"
+#include "flush.h"
+#include "identity.h"
+#include "log.h"
+#include "session.h"
+
+#define DISCARD_MAX	(1u << 31)
+#define ZEROES_MAX	(1u << 30)
+
+static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
+
+/* Under control_lock(). */
+static struct export *table;
+static bool slots_taken[LOOP_FILES];
+
+void control_lock(void)
+{
+	pthread_mutex_lock(&control);
+}
+
+void control_unlock(void)
+{
+	pthread_mutex_unlock(&control);
+}
+
+/* Opening and closing */
+
+static const struct backend *choose_backend(const struct export_spec *spec)
+{
+	struct stat st;
+
+	if (!strcmp(spec->target, "memory"))
+		return &backend_memory;
+	if (!stat(spec->target, &st) && S_ISBLK(st.st_mode))
+		return &backend_blockdev;
+	return &backend_file;
+}
+
+static int check_target(const struct export_spec *spec, struct err *err)
+{
+	struct stat st;
+
+	if (!strcmp(spec->target, "memory") || stat(spec->target, &st) ||
+	    S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
+		return 0;
+	return err_set(err,
+		       "export %s: %s is neither a regular file nor a block device",
+		       spec->name, spec->target);
+}
+
+static void export_free(struct export *x)
+{
+	if (x->backend)
+		x->backend->close(x);
+	if (x->slot >= 0)
+		slots_taken[x->slot] = false;
+	flush_destroy(x);
+	export_spec_free(x->spec);
+	free(x);
+}
+
+static void take_slot(struct export *x)
+{
+	int i;
+
+	x->slot = -1;
+	for (i = 0; i < LOOP_FILES && x->slot < 0; i++)
+		if (!slots_taken[i])
+			x->slot = i;
+	if (x->slot >= 0)
+		slots_taken[x->slot] = true;
+}
+
+static int finish_geometry(struct export *x, struct err *err)
+{
+	struct vxhs_geometry *g = &x->geometry;
+
+	if (g->size % g->logical_block)
+		return err_set(err,
+			       "export %s: its size of %llu bytes is not a multiple of its block size of %u bytes",
+			       x->name, (unsigned long long)g->size,
+			       g->logical_block);
+	if (g->physical_block < g->logical_block)
+		g->physical_block = g->logical_block;
+	if (g->io_min % g->logical_block)
+		g->io_min = g->logical_block;
+	if (g->discard_granularity < g->logical_block)
+		g->discard_granularity = g->logical_block;
+	if (!g->max_discard)
+		g->max_discard = DISCARD_MAX;
+	if (!g->max_write_zeroes)
+		g->max_write_zeroes = ZEROES_MAX;
+	if (x->read_only) {
+		g->caps &= ~(u32)(VXHS_CAP_DISCARD | VXHS_CAP_WRITE_ZEROES);
+		g->caps |= VXHS_CAP_READ_ONLY;
+	}
+	memcpy(g->vdisk_id, x->vdisk_id, 16);
+	return 0;
+}
+
+static struct export *export_open(const struct export_spec *spec,
+				  struct err *err)
+{
+	struct export *x;
+
+	if (check_target(spec, err))
+		return NULL;
+	x = calloc(1, sizeof(*x));
+	if (!x) {
+		err_set(err, "export %s: not enough memory", spec->name);
+		return NULL;
+	}
+	memcpy(x->name, spec->name, sizeof(x->name));
+	x->fd = -1;
+	x->sync_fd = -1;
+	x->dio_align = 1;
+	x->read_only = spec->read_only;
+	x->write_through = spec->write_through;
+	flush_init(x);
+	control_lock();
+	take_slot(x);
+	control_unlock();
+	x->spec = export_spec_dup(spec);
+	if (!x->spec) {
+		err_set(err, "export %s: not enough memory", spec->name);
+		goto fail;
+	}
+	x->backend = choose_backend(spec);
+	if (x->backend->open(x, spec, err))
+		goto fail;
+	if (x->backend == &backend_memory)
+		identity_derived(x);
+	else
+		atomic_store(&x->verifier, verifier_now(x));
+	if (finish_geometry(x, err))
+		goto fail;
+	atomic_store(&x->refs, 1);
+	return x;
+
+fail:
+	export_free(x);
+	return NULL;
+}
+
+static struct export *find_in(struct export *list, const char *name)
+{
+	struct export *x;
+
+	for (x = list; x; x = x->next)
+		if (!strcmp(x->name, name) && atomic_load(&x->refs))
+			return x;
+	return NULL;
+}
+
+static int check_unique(const struct export *list, const struct export *x,
+			struct err *err)
+{
+	const struct export *y;
+
+	for (y = list; y; y = y->next)
+		if (y != x && !memcmp(y->vdisk_id, x->vdisk_id, 16))
+			return err_set(err,
+				       "exports %s and %s have the same vdisk id; give one of them another with id=UUID",
+				       y->name, x->name);
+	return 0;
+}
+
+static void free_all(struct export *list)
+{
+	while (list) {
+		struct export *next = list->next;
+
+		export_free(list);
+		list = next;
+	}
+}
+
+/* Open what the specs ask for and the table does not have. */
+static int open_new(const struct export_spec *specs, struct export **fresh,
+		    struct err *err)
+{
+	const struct export_spec *spec;
+	struct export *x;
+
+	*fresh = NULL;
+	for (spec = specs; spec; spec = spec->next) {
+		control_lock();
+		x = find_in(table, spec->name);
+		if (x && !export_spec_equal(x->spec, spec)) {
+			control_unlock();
+			return err_set(err,
+				       "export %s: it was changed; remove it, reload, and add it again when nobody uses it",
+				       spec->name);
+		}
+		control_unlock();
+		if (x)
+			continue;
+		x = export_open(spec, err);
+		if (!x)
+			return -1;
+		x->next = *fresh;
+		*fresh = x;
+		control_lock();
+		if (check_unique(table, x, err) ||
+		    check_unique(*fresh, x, err)) {
+			control_unlock();
+			return -1;
+		}
+		control_unlock();
+	}
+	return 0;
+}
+
+static bool wanted(const struct export_spec *specs, const char *name)
+{
+	for (; specs; specs = specs->next)
+		if (!strcmp(specs->name, name))
+			return true;
+	return false;
+}
+
+/* Under control_lock().  The table's own reference follows @removed. */
+static void set_removed(struct export *x, bool removed)
+{
+	if (atomic_load(&x->removed) == removed)
+		return;
+	log_info("export %s: %s", x->name,
+		 removed ? "removed" : "back again");
+	atomic_store(&x->removed, removed);
+	if (removed)
+		atomic_fetch_sub(&x->refs, 1);
+	else
+		atomic_fetch_add(&x->refs, 1);
+}
+
+/**
+ * exports_reload - make the exports what the configuration says
+ * @config: complete, command line included
+ * @err: why nothing was changed
+ *
+ * What is no longer there takes no new OPEN and goes when nobody uses it.
+ *
+ * Return: 0, or -1 with the old set kept
+ */
+int exports_reload(const struct config *config, struct err *err)
+{
+	struct export *fresh, *x;
+
+	exports_sweep();
+	if (open_new(config->exports, &fresh, err)) {
+		control_lock();
+		free_all(fresh);
+		control_unlock();
+		return -1;
+	}
+	control_lock();
+	for (x = table; x; x = x->next)
+		if (atomic_load(&x->refs))
+			set_removed(x, !wanted(config->exports, x->name));
+	while (fresh) {
+		x = fresh;
+		fresh = x->next;
+		x->next = table;
+		table = x;
+		log_info("export %s: %s %s, %llu bytes%s%s", x->name,
+			 x->backend->name, x->spec->target,
+			 (unsigned long long)x->geometry.size,
+			 x->read_only ? ", read-only" : "",
+			 x->write_through ? ", cache=none" : "");
+	}
+	control_unlock();
+	return 0;
+}
+
+int exports_open(const struct config *config, struct err *err)
+{
+	return exports_reload(config, err);
+}
+
+/** exports_sweep - close what was removed and is not used any more */
+void exports_sweep(void)
+{
+	struct export **pos, *x, *dead = NULL;
+
+	control_lock();
+	for (pos = &table; (x = *pos); ) {
+		if (atomic_load(&x->refs)) {
+			pos = &x->next;
+			continue;
+		}
+		*pos = x->next;
+		x->next = dead;
+		dead = x;
+	}
+	free_all(dead);
+	control_unlock();
+}
+
+/** exports_sync - make all exports durable; may block as long as a disk */
+void exports_sync(void)
+{
+	struct export *x;
+
+	for (x = table; x; x = x->next) {
+		int ret = x->backend->sync ? x->backend->sync(x) : 0;
+
+		if (!ret)
+			continue;
+		log_error("export %s: cannot make it durable: %s", x->name,
+			  strerror(-ret));
+		export_lost_writes(x);
+	}
+}
+
+/** exports_close - all loops have ended */
+void exports_close(void)
+{
+	free_all(table);
+	table = NULL;
+}
+
+/**
+ * export_find - the export of a name
+ * @name: NUL-terminated
+ *
+ * Context: control_lock() held.
+ * Return: the export, without a reference, or NULL
+ */
+struct export *export_find(const char *name)
+{
+	struct export *x = find_in(table, name);
+
+	return x && !atomic_load(&x->removed) ? x : NULL;
+}
+
+void export_put(struct export *x)
+{
+	atomic_fetch_sub(&x->refs, 1);
+}
+
+/**
+ * export_lost_writes - a writeback failed: what was answered may be gone
+ * @x: the export; its verifier is another from now on
+ */
+void export_lost_writes(struct export *x)
+{
+	atomic_fetch_add(&x->losses, 1);
+	atomic_store(&x->verifier, verifier_now(x));
+	log_error("export %s: a writeback failed; acknowledged writes may be lost",
+		  x->name);
+}
+
+/* Who has it open */
+
+/* Under control_lock(). */
+static void update_exclusive(struct export *x)
+{
+	bool exclusive = false;
+	struct open *o;
+
+	for (o = x->opens; o; o = o->next)
+		if (atomic_load(&o->mode) == VXHS_OPEN_RW)
+			exclusive = true;
+	atomic_store(&x->exclusive, exclusive);
+}
+
+static bool conflict(u32 a, u32 b)
+{
+	if (a == VXHS_OPEN_RO || b == VXHS_OPEN_RO)
+		return false;
+	return a == VXHS_OPEN_RW || b == VXHS_OPEN_RW;
+}
+
+/* Others that stand in the way; with TAKE_OVER they lose it. */
+static enum vxhs_status clear_the_way(struct export *x,
+				      const struct session *s,
+				      const struct vxhs_open *want)
+{
+	struct open *o, *next;
+
+	for (o = x->opens; o; o = next) {
+		next = o->next;
+		if (o->session_id == s->id ||
+		    !conflict(atomic_load(&o->mode), want->mode))
+			continue;
+		if (!(want->options & VXHS_OPEN_TAKE_OVER))
+			return VXHS_ST_BUSY;
+		log_info("export %s: taken over from %s by %s", x->name,
+			 o->session->name, s->name);
+		open_release(o, OPEN_REVOKED);
+	}
+	return VXHS_ST_OK;
+}
+
+static struct open *open_new_for(struct session *s, struct export *x)
+{
+	struct open *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return NULL;
+	o->export = x;
+	o->session = s;
+	o->session_id = s->id;
+	atomic_store(&o->refs, 1);
+	if (!session_add_open(s, o)) {
+		free(o);
+		return NULL;
+	}
+	atomic_fetch_add(&x->refs, 1);
+	o->next = x->opens;
+	x->opens = o;
+	return o;
+}
+
+/**
+ * open_vdisk - OPEN, up to the fence
+ * @s: the session that asks
+ * @epoch: of the lane that asks
+ * @want: what it asks for
+ * @out: the open vdisk
+ * @fresh: this session did not have it open in any epoch
+ *
+ * Context: control_lock() held.
+ * Return: VXHS_ST_OK; the answer waits while open_must_wait(*out)
+ */
+enum vxhs_status open_vdisk(struct session *s, u32 epoch,
+			    const struct vxhs_open *want, struct open **out,
+			    bool *fresh)
+{
+	struct export *x = export_find(want->name);
+	struct open *o, *old;
+	enum vxhs_status status;
+
+	if (!x)
+		return VXHS_ST_NOT_FOUND;
+	if (want->mode != VXHS_OPEN_RO && x->read_only)
+		return VXHS_ST_READ_ONLY;
+	if (want->lease && want->lease != x->lease)
+		return VXHS_ST_STALE;
+	status = clear_the_way(x, s, want);
+	if (status)
+		return status;
+
+	old = session_find_open(s, x);
+	*fresh = !old;
+	o = old;
+	if (!old || old->epoch != epoch) {
+		o = open_new_for(s, x);
+		if (!o)
+			return VXHS_ST_NO_SPACE;
+		o->epoch = epoch;
+		if (old)
+			open_release(old, OPEN_REVOKED);
+	}
+	o->touched_us = now_us();
+	atomic_store(&o->mode, want->mode);
+	if (want->mode == VXHS_OPEN_RW &&
+	    (!x->lease || x->lease_session != s->id)) {
+		x->lease++;
+		x->lease_session = s->id;
+	}
+	update_exclusive(x);
+	*out = o;
+	return VXHS_ST_OK;
+}
+
+/**
+ * open_release - a session lets go of a vdisk, or loses it
+ * @o: the open vdisk; frames for it are refused from now on
+ * @state: OPEN_REVOKED or OPEN_CLOSED
+ *
+ * Context: control_lock() held.
+ */
+void open_release(struct open *o, enum open_state state)
+{
+	struct export *x = o->export;
+	struct open **pos;
+
+	atomic_store(&o->state, state);
+	for (pos = &x->opens; *pos; pos = &(*pos)->next) {
+		if (*pos == o) {
+			*pos = o->next;
+			break;
+		}
+	}
+	session_drop_open(o->session, o);
+	o->session = NULL;
+	update_exclusive(x);
+	export_put(x);
+	open_put(o);
+}
+
+void open_put(struct open *o)
+{
+	if (atomic_fetch_sub(&o->refs, 1) == 1)
+		free(o);
+}
+
+static bool over(const struct use *u)
+{
+	return lane_stale(u->lane) ||
+	       atomic_load(&u->open->state) != OPEN_LIVE;
+}
+
+/**
+ * open_must_wait - is older I/O still on its way to this vdisk?
+ * @o: just opened
+ *
+ * What a lower epoch, a replaced or broken lane of this session, or an
+ * earlier owner has begun must have ended before OPEN is answered.
+ *
+ * Context: control_lock() held.
+ */
+bool open_must_wait(const struct open *o)
+{
+	bool exclusive = atomic_load(&o->mode) == VXHS_OPEN_RW;
+	const struct use *u;
+
+	for (u = o->export->uses; u; u = u->next) {
+		if (!atomic_load(&u->inflight))
+			continue;
+		if (!u->lane) {
+			if (exclusive)
+				return true;
+			continue;
+		}
+		if (!over(u))
+			continue;
+		if (exclusive || u->open->session_id == o->session_id ||
+		    atomic_load(&u->open->mode) == VXHS_OPEN_RW)
+			return true;
+	}
+	return false;
+}
+
+/* Who uses it */
+
+/**
+ * use_new - a connection begins to use a vdisk
+ * @loop: the connection's
+ * @x: the export
+ * @open: for the native dialect, else NULL
+ * @lane: the same
+ *
+ * Context: the loop's thread, control_lock() held.
+ * Return: with one reference, or NULL without memory
+ */
+struct use *use_new(struct loop *loop, struct export *x, struct open *open,
+		    struct lane *lane)
+{
+	struct use *use = calloc(1, sizeof(*use));
+
+	if (!use)
+		return NULL;
+	use->export = x;
+	use->open = open;
+	use->lane = lane;
+	use->loop = loop;
+	use->refs = 1;
+	atomic_fetch_add(&x->refs, 1);
+	if (open)
+		atomic_fetch_add(&open->refs, 1);
+	if (lane)
+		atomic_fetch_add(&lane->refs, 1);
+	use->next = x->uses;
+	x->uses = use;
+	loop_file_get(loop, x->slot, x->fd);
+	return use;
+}
+
+/**
+ * use_put - one user less
+ * @use: of this thread's loop
+ *
+ * Context: control_lock() not held.
+ */
+void use_put(struct use *use)
+{
+	struct export *x = use->export;
+	struct use **pos;
+
+	if (--use->refs)
+		return;
+	control_lock();
+	for (pos = &x->uses; *pos != use; )
+		pos = &(*pos)->next;
+	*pos = use->next;
+	control_unlock();
+	loop_file_put(use->loop, x->slot);
+	if (use->open)
+		open_put(use->open);
+	if (use->lane)
+		lane_put(use->lane);
+	export_put(x);
+	free(use);
+}
+
+static bool changes(const struct io *io)
+{
+	return io->kind == IO_WRITE || io->kind == IO_DISCARD ||
+	       io->kind == IO_ZEROES;
+}
+
+/**
+ * use_verdict - may this I/O still run?
+ * @use: whose @inflight was raised before
+ * @io: the I/O
+ *
+ * Return: VXHS_ST_OK or why not
+ */
+u16 use_verdict(const struct use *use, const struct io *io)
+{
+	const struct export *x = use->export;
+
+	if (changes(io) && x->read_only)
+		return VXHS_ST_READ_ONLY;
+	if (!use->lane)
+		return changes(io) && atomic_load(&x->exclusive) ?
+		       VXHS_ST_BUSY : VXHS_ST_OK;
+	if (lane_stale(use->lane))
+		return VXHS_ST_STALE;
+	switch (atomic_load(&use->open->state)) {
+	case OPEN_REVOKED:
+		return VXHS_ST_STALE;
+	case OPEN_CLOSED:
+		return VXHS_ST_NO_SESSION;
+	}
+	if (changes(io) && atomic_load(&use->open->mode) == VXHS_OPEN_RO)
+		return VXHS_ST_READ_ONLY;
+	return VXHS_ST_OK;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Exports: the vdisks that clients can name, who has them open, and how.
+ *
+ * control_lock() protects everything here that is not said to be otherwise.
+ * It is taken for control operations only (STAT, LOGIN, OPEN, CLOSE, a
+ * connection's end), never for I/O, and nobody who holds it waits for a disk.
+ */
+#ifndef _VXHSD_EXPORT_H
+#define _VXHSD_EXPORT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "config.h"
+#include "util.h"
+
+struct backend;
+struct io;
+struct lane;
+struct loop;
+struct session;
+
+/**
+ * struct flush_queue - FLUSHes of one export; see flush.c
+ * @lock: protects the other fields
+ * @running: the FLUSH whose fdatasync runs carries those in @batch
+ * @batch: answered when it ends
+ * @waiting: came later; the next fdatasync is theirs
+ */
+struct flush_queue {
+	pthread_mutex_t lock;
+	bool running;
+	struct io *batch;
+	struct io *waiting;
+	struct io **waiting_tail;
+};
+
+struct export {
+	/* Constant while the export lives. */
+	char name[VXHS_NAME_MAX + 1];
+	const struct backend *backend;
+	struct export_spec *spec;
+	bool read_only;
+	bool write_through;		/* cache=none */
+	u8 vdisk_id[16];
+	struct vxhs_geometry geometry;	/* without handle and lease */
+	int slot;			/* of the loops' registered files, -1 */
+
+	/* The backend's, constant while the export lives. */
+	int fd;				/* for I/O; holds the lock */
+	int sync_fd;			/* for FLUSH alone, see flush.c */
+	u8 *mem;
+	u32 dio_align;			/* bytes; 1 where anything goes */
+	bool can_punch;
+	bool can_zero;
+
+	/* Any thread, without the lock. */
+	atomic_uint refs;
+	_Atomic u64 verifier;
+	atomic_uint losses;		/* writebacks that failed */
+	atomic_bool exclusive;		/* some session has it so */
+	atomic_bool removed;		/* no longer in the configuration */
+	struct flush_queue flushes;
+
+	/* Under control_lock(). */
+	struct export *next;
+	struct open *opens;
+	struct use *uses;
+	u64 lease;
+	u64 lease_session;		/* who gained it */
+};
+
+enum open_state {
+	OPEN_LIVE,
+	OPEN_REVOKED,			/* taken over, or of an older epoch */
+	OPEN_CLOSED,
+};
+
+/**
+ * struct open - a session has a vdisk open
+ * @next: of the same export
+ * @refs: the session's and one per use
+ * @state: enum open_state; read without the lock by every I/O
+ * @mode: enum vxhs_open_mode; read without the lock by every I/O
+ */
+struct open {
+	struct open *next;
+	struct export *export;
+	struct session *session;	/* NULL once the session let go */
+	u64 session_id;
+	u64 touched_us;			/* last OPEN */
+	u32 epoch;
+	u32 handle;
+	atomic_uint refs;
+	atomic_uint state;
+	atomic_uint mode;
+};
+
+/**
+ * struct use - a connection uses a vdisk
+ * @next: of the same export; under control_lock()
+ * @open: NULL for v34
+ * @lane: NULL for v34
+ * @loop: the connection's
+ * @refs: the connection's and one per I/O; the loop's thread only
+ * @inflight: I/O that may still change the vdisk; written by the loop's
+ *	thread, read by whoever waits for a fence.  It is raised before and
+ *	looked at after what can forbid the I/O is looked at or changed, both
+ *	with sequential consistency, so one of the two sides always notices.
+ */
+struct use {
+	struct use *next;
+	struct export *export;
+	struct open *open;
+	struct lane *lane;
+	struct loop *loop;
+	unsigned int refs;
+	atomic_uint inflight;
+};
+
+void control_lock(void);
+void control_unlock(void);
+
+int exports_open(const struct config *config, struct err *err);
+int exports_reload(const struct config *config, struct err *err);
+void exports_sync(void);
+void exports_close(void);
+
+void exports_sweep(void);
+
+struct export *export_find(const char *name);
+void export_put(struct export *x);
+void export_lost_writes(struct export *x);
+
+enum vxhs_status open_vdisk(struct session *s, u32 epoch,
+			    const struct vxhs_open *want, struct open **out,
+			    bool *fresh);
+void open_release(struct open *o, enum open_state state);
+void open_put(struct open *o);
+bool open_must_wait(const struct open *o);
+
+struct use *use_new(struct loop *loop, struct export *x, struct open *open,
+		    struct lane *lane);
+void use_put(struct use *use);
+u16 use_verdict(const struct use *use, const struct io *io);
+
+#endif /* _VXHSD_EXPORT_H */

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "conn.h"
+#include "dialect.h"
+#include "io.h"
+#include "listen.h"
+#include "log.h"
+#include "loop.h"
+
+#define SQ_ENTRIES	1024
+#define CQ_ENTRIES	8192
+#define TICK_US		1000000
+#define OPEN_POLL_US	5000		/* how soon a fence is looked at again */
+#define WORKERS		64		/* of io-wq; a hung disk holds some */
+#define POOL_MIN	((size_t)256 << 20)
+
+struct loop *loops;
+unsigned int nr_loops;
+atomic_uint nr_conns_total;
+unsigned int max_conns;
+
+static struct {
+	pthread_mutex_t lock;		/* protects next 2 fields */
+	pthread_cond_t changed;
+	unsigned int ready;
+	int error;
+} start = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.changed = PTHREAD_COND_INITIALIZER,
+};
+
+/**
+ * loop_sqe - a submission entry, submitting what is queued if there is none
+ * @loop: of this thread
+ * @op: gets the completion
+ *
+ * Return: an entry for an io_uring_prep function, which leaves the user_data
+ * that is set here
+ */
+struct io_uring_sqe *loop_sqe(struct loop *loop, struct op *op)
+{
+	struct io_uring_sqe *sqe;
+
+	while (!(sqe = io_uring_get_sqe(&loop->ring)))
+		io_uring_submit(&loop->ring);
+	io_uring_sqe_set_data(sqe, op);
+	return sqe;
+}
+
+/**
+ * loop_send - ask a loop to do something
+ * @loop: any
+ * @msg: owned by the loop until its function is called
+ *
+ * Any thread.
+ */
+void loop_send(struct loop *loop, struct msg *msg)
+{
+	u64 one = 1;
+	ssize_t done;
+	bool first;
+
+	msg->next = NULL;
+	pthread_mutex_lock(&loop->lock);
+	first = !loop->msgs;
+	*loop->msgs_tail = msg;
+	loop->msgs_tail = &msg->next;
+	pthread_mutex_unlock(&loop->lock);
+	if (!first)
+		return;
+	done = write(loop->wake_fd, &one, sizeof(one));
+	(void)done;	/* a counter that is full wakes as well */
+}
+
+static void arm_wake(struct loop *loop)
+{
+	struct io_uring_sqe *sqe = loop_sqe(loop, &loop->wake_op);
+
+	io_uring_prep_read(sqe, loop->wake_fd, &loop->wake_count,
+			   sizeof(loop->wake_count), 0);
+}
+
+static void woken(struct op *op, int res, unsigned int flags)
+{
+	struct loop *loop = (struct loop *)((char *)op -
+					    offsetof(struct loop, wake_op));
+	struct msg *msg;
+
+	(void)res;
+	(void)flags;
+	pthread_mutex_lock(&loop->lock);
+	msg = loop->msgs;
+	loop->msgs = NULL;
+	loop->msgs_tail = &loop->msgs;
+	pthread_mutex_unlock(&loop->lock);
+
+	while (msg) {
+		struct msg *next = msg->next;
+
+		msg->fn(loop, msg);
+		msg = next;
+	}
+	arm_wake(loop);
+}
+
+/**
+ * loop_rx_return - give a receive buffer back to the ring
+ * @loop: of this thread
+ * @id: from the CQE's flags
+ */
+void loop_rx_return(struct loop *loop, unsigned int id)
+{
+	io_uring_buf_ring_add(loop->rx_ring, loop->rx_bufs + id * RX_BUF_SIZE,
+			      RX_BUF_SIZE, (unsigned short)id,
+			      io_uring_buf_ring_mask(RX_BUF_COUNT), 0);
+	io_uring_buf_ring_advance(loop->rx_ring, 1);
+}
+
+/**
+ * loop_file_get - register an export's file with the ring, at its first user
+ * @loop: of this thread
+ * @slot: the export's, or -1
+ * @fd: the file
+ */
+void loop_file_get(struct loop *loop, int slot, int fd)
+{
+	if (slot < 0 || loop->file_users[slot]++ || !loop->files)
+		return;
+	if (io_uring_register_files_update(&loop->ring, (unsigned int)slot,
+					   &fd, 1) != 1)
+		loop->files = false;
+}
+
+/** loop_file_put - undo loop_file_get(); the file is let go after the last */
+void loop_file_put(struct loop *loop, int slot)
+{
+	int none = -1;
+
+	if (slot < 0 || --loop->file_users[slot] || !loop->files)
+		return;
+	io_uring_register_files_update(&loop->ring, (unsigned int)slot, &none,
+				       1);
+}
+
+static int setup_rx(struct loop *loop)
+{
+	struct io_uring_buf_reg reg = { 0 };
+	size_t ring_size = RX_BUF_COUNT * sizeof(struct io_uring_buf);
+	size_t bufs_size = (size_t)RX_BUF_COUNT * RX_BUF_SIZE;
+	unsigned int i;
+	int ret;
+
+	loop->rx_ring = mmap(NULL, ring_size, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	loop->rx_bufs = mmap(NULL, bufs_size, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (loop->rx_ring == MAP_FAILED || loop->rx_bufs == MAP_FAILED)
+		return -ENOMEM;
+
+	reg.ring_addr = (u64)(uintptr_t)loop->rx_ring;
+	reg.ring_entries = RX_BUF_COUNT;
+	reg.bgid = RX_BUF_GROUP;
+	ret = io_uring_register_buf_ring(&loop->ring, &reg, 0);
+	if (ret)
+		return ret;
+	io_uring_buf_ring_init(loop->rx_ring);
+	for (i = 0; i < RX_BUF_COUNT; i++)
+		loop_rx_return(loop, i);
+	return 0;
+}
+
+static int setup_ring(struct loop *loop)
+{
+	struct io_uring_params params = {
+		.flags = IORING_SETUP_SINGLE_ISSUER |
+			 IORING_SETUP_DEFER_TASKRUN |
+			 IORING_SETUP_CQSIZE,
+		.cq_entries = CQ_ENTRIES,
+	};
+	unsigned int workers[2] = { WORKERS, 0 };
+	int ret;
+
+	ret = io_uring_queue_init_params(SQ_ENTRIES, &loop->ring, &params);
+	if (ret == -EINVAL) {
+		/* Before Linux 6.1: correct, a little slower. */
+		memset(&params, 0, sizeof(params));
+		params.flags = IORING_SETUP_CQSIZE;
+		params.cq_entries = CQ_ENTRIES;
+		ret = io_uring_queue_init_params(SQ_ENTRIES, &loop->ring,
+						 &params);
+	}
+	if (ret)
+		return ret;
+	io_uring_register_iowq_max_workers(&loop->ring, workers);
+	io_uring_register_ring_fd(&loop->ring);
+	loop->files = !io_uring_register_files_sparse(&loop->ring, LOOP_FILES);
+	return setup_rx(loop);
+}
+
+static size_t pool_limit(void)
+{
+	struct sysinfo si;
+	size_t limit = POOL_MIN;
+
+	if (!sysinfo(&si))
+		limit = (size_t)si.totalram * si.mem_unit / 4 / nr_loops;
+	return limit > POOL_MIN ? limit : POOL_MIN;
+}
+
+static void report_start(int error)
+{
+	pthread_mutex_lock(&start.lock);
+	start.ready++;
+	if (error)
+		start.error = error;
+	pthread_cond_broadcast(&start.changed);
+	pthread_mutex_unlock(&start.lock);
+}
+
+static void wait_for_work(struct loop *loop)
+{
+	u64 until = loop->next_tick_us;
+	struct __kernel_timespec ts;
+	struct io_uring_cqe *cqe;
+	u64 wait = 0;
+
+	if (loop->opens && until > loop->now_us + OPEN_POLL_US)
+		until = loop->now_us + OPEN_POLL_US;
+	if (until > loop->now_us)
+		wait = until - loop->now_us;
+	ts.tv_sec = (long long)(wait / 1000000);
+	ts.tv_nsec = (long long)(wait % 1000000 * 1000);
+	io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &ts, NULL);
+	loop->now_us = now_us();
+}
+
+static void reap(struct loop *loop)
+{
+	struct io_uring_cqe *cqe;
+	unsigned int head, n = 0;
+
+	io_uring_for_each_cqe(&loop->ring, head, cqe) {
+		struct op *op = io_uring_cqe_get_data(cqe);
+
+		op->done(op, cqe->res, cqe->flags);
+		n++;
+	}
+	io_uring_cq_advance(&loop->ring, n);
+}
+
+static void *loop_run(void *arg)
+{
+	struct loop *loop = arg;
+	int ret;
+
+	loop->now_us = now_us();
+	loop->next_tick_us = loop->now_us + TICK_US;
+	ret = setup_ring(loop);
+	report_start(ret);
+	if (ret)
+		return NULL;
+	arm_wake(loop);
+
+	while (!loop->quit) {
+		wait_for_work(loop);
+		reap(loop);
+		if (loop->opens)
+			vxhs_poll_opens(loop);
+		if (loop->now_us >= loop->next_tick_us) {
+			loop->next_tick_us = loop->now_us + TICK_US;
+			conns_tick(loop);
+			listeners_tick(loop);
+		}
+		conns_resume(loop);
+		conns_flush(loop);
+	}
+	io_uring_queue_exit(&loop->ring);
+	return NULL;
+}
+
+static int loop_init(struct loop *loop, unsigned int index)
+{
+	loop->index = index;
+	LIST_INIT(&loop->conns);
+	TAILQ_INIT(&loop->starved);
+	TAILQ_INIT(&loop->resume);
+	loop->msgs_tail = &loop->msgs;
+	loop->wake_op.done = woken;
+	pthread_mutex_init(&loop->lock, NULL);
+	pool_init(&loop->pool, pool_limit());
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (loop->wake_fd < 0)
+		return -errno;
+	return -pthread_create(&loop->thread, NULL, loop_run, loop);
+}
+
+/**
+ * loops_start - start the threads and wait until their rings work
+ * @threads: how many
+ * @err: what went wrong
+ *
+ * Return: 0 or -1
+ */
+int loops_start(unsigned int threads, struct err *err)
+{
+	unsigned int i;
+	int ret = 0;
+
+	nr_loops = threads;
+	loops = calloc(threads, sizeof(*loops));
+	if (!loops)
+		return err_set(err, "not enough memory for %u threads",
+			       threads);
+	for (i = 0; i < threads && !ret; i++)
+		ret = loop_init(&loops[i], i);
+	if (ret)
+		return err_set(err, "cannot start thread %u of %u: %s", i,
+			       threads, strerror(-ret));
+
+	pthread_mutex_lock(&start.lock);
+	while (start.ready < threads)
+		pthread_cond_wait(&start.changed, &start.lock);
+	ret = start.error;
+	pthread_mutex_unlock(&start.lock);
+	if (ret == -ENOSYS || ret == -EPERM || ret == -EINVAL)
+		return err_set(err,
+			       "io_uring of Linux 6.1 or later is needed and this system does not offer it (%s)",
+			       strerror(-ret));
+	if (ret)
+		return err_set(err, "cannot set up io_uring: %s",
+			       strerror(-ret));
+	return 0;
+}
+
+struct loop_msg {
+	struct msg msg;
+	bool quit;
+};
+
+static void loop_told(struct loop *loop, struct msg *msg)
+{
+	struct loop_msg *m = (struct loop_msg *)msg;
+
+	if (m->quit)
+		loop->quit = true;
+	else
+		conns_drain(loop);
+	free(m);
+}
+
+static void tell_all(bool quit)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_loops; i++) {
+		struct loop_msg *m = calloc(1, sizeof(*m));
+
+		if (!m)
+			continue;
+		m->msg.fn = loop_told;
+		m->quit = quit;
+		loop_send(&loops[i], &m->msg);
+	}
+}
+
+/**
+ * loops_drain - stop reading, finish what was begun, close the connections
+ * @deadline_us: when to stop waiting
+ */
+void loops_drain(u64 deadline_us)
+{
+	tell_all(false);
+	while (atomic_load(&nr_conns_total) && now_us() < deadline_us)
+		usleep(5000);
+}
+
+/** loops_stop - end the threads and free what they had */
+void loops_stop(void)
+{
+	unsigned int i;
+
+	tell_all(true);
+	for (i = 0; i < nr_loops; i++) {
+		struct loop *loop = &loops[i];
+
+		pthread_join(loop->thread, NULL);
+		conns_free_caches(loop);
+		pool_destroy(&loop->pool);
+		munmap(loop->rx_bufs, (size_t)RX_BUF_COUNT * RX_BUF_SIZE);
+		munmap(loop->rx_ring,
+		       RX_BUF_COUNT * sizeof(struct io_uring_buf));
+		close(loop->wake_fd);
+		pthread_mutex_destroy(&loop->lock);
+	}
+	free(loops);
+	loops = NULL;
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+/* vxhsd, the storage server: start, signals, end. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "export.h"
+#include "identity.h"
+#include "listen.h"
+#include "log.h"
+#include "loop.h"
+#include "session.h"
+
+#define VERSION		"0.1"
+#define DRAIN_US	5000000
+#define SYNC_S		5
+#define RESERVED_FILES	256	/* not for connections */
+
+static const char help[] =
+"Usage: vxhsd [OPTION]...\n"
+"Serve vdisks to vxhs and QNIO v34 clients over TCP.\n"
+"\n"
+"  --export NAME=TARGET[,OPTION]...  serve TARGET as vdisk NAME; TARGET is a\n"
+"                         file, a block device or the word \"memory\"; options:\n"
+"                           size=10G          create a file (sparse) or memory\n"
+"                           ro                refuse writes\n"
+"                           cache=writeback|none   through or around the page\n"
+"                                             cache\n"
+"                           id=UUID           the vdisk's identity\n"
+"                           block=512         logical block size, to 4096\n"
+"  --listen ADDR[:PORT]   default: every address, port 9999; may be repeated\n"
+"  --config FILE          read exports and settings; SIGHUP reads them again\n"
+"  --threads N            default: one per CPU\n"
+"  --state-dir DIR        default: " DEFAULT_STATE_DIR "\n"
+"  --help, --version\n"
+"\n"
+"See vxhsd(8).\n";
+
+static int fail(const struct err *err)
+{
+	fprintf(stderr, "vxhsd: %s\n", err->text);
+	return err->usage ? 2 : 1;
+}
+
+static int load_config(struct config *config, int argc, char **argv,
+		       struct err *err)
+{
+	if (config_parse_args(config, argc, argv, err))
+		return -1;
+	if (config->action != CONFIG_RUN)
+		return 0;
+	if (config_read_file(config, err))
+		return -1;
+	return config_finish(config, err);
+}
+
+/* All the open files that the system lets us have; most for connections. */
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		limit.rlim_cur = 1024;
+	if (limit.rlim_cur < limit.rlim_max) {
+		rlim_t before = limit.rlim_cur;
+
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit))
+			limit.rlim_cur = before;
+	}
+	if (limit.rlim_cur > 1000000)
+		limit.rlim_cur = 1000000;
+	max_conns = limit.rlim_cur > 2 * RESERVED_FILES ?
+		    (unsigned int)limit.rlim_cur - RESERVED_FILES :
+		    (unsigned int)limit.rlim_cur / 2;
+}
+
+/* For a service manager that asked for it: sd_notify(3), READY=1. */
+static void notify_ready(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	socklen_t len;
+	int fd;
+
+	if (!path || (*path != '/' && *path != '@') ||
+	    strlen(path) >= sizeof(sun.sun_path))
+		return;
+	memcpy(sun.sun_path, path, strlen(path));
+	if (*path == '@')
+		sun.sun_path[0] = '\0';
+	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+			  strlen(path));
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&sun,
+		   len) < 0)
+		log_warn("cannot tell %s that we are ready: %s", path,
+			 strerror(errno));
+	close(fd);
+}
+
+static void reload(int argc, char **argv)
+{
+	struct config config;
+	struct err err = { 0 };
+
+	if (load_config(&config, argc, argv, &err) ||
+	    exports_reload(&config, &err))
+		log_error("nothing is changed: %s", err.text);
+	else
+		log_info("exports are those of the configuration");
+	config_free(&config);
+}
+
+/* Until told to end.  The main thread also watches over the sessions. */
+static void serve(const sigset_t *signals, int argc, char **argv)
+{
+	for (;;) {
+		unsigned int ms = sessions_sweep(now_us());
+		struct timespec wait = {
+			.tv_sec = ms / 1000,
+			.tv_nsec = ms % 1000 * 1000000L,
+		};
+		int sig = sigtimedwait(signals, NULL, &wait);
+
+		exports_sweep();
+		if (sig == SIGHUP) {
+			reload(argc, argv);
+		} else if (sig > 0) {
+			log_info("%s, ending", strsignal(sig));
+			return;
+		}
+	}
+}
+
+static void too_late(int sig)
+{
+	static const char text[] =
+		"vxhsd: error: a disk does not answer; ending without it\n";
+	ssize_t done = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+	(void)sig;
+	(void)done;
+	_exit(1);
+}
+
+static void end(void)
+{
+	listeners_stop();
+	loops_drain(now_us() + DRAIN_US);
+
+	/* A disk that hangs must not keep us. */
+	signal(SIGALRM, too_late);
+	alarm(SYNC_S);
+	if (atomic_load(&nr_conns_total)) {
+		log_error("%u connections still have I/O under way",
+			  atomic_load(&nr_conns_total));
+		exports_sync();
+		_exit(0);
+	}
+	loops_stop();
+	sessions_close();
+	exports_sync();
+	exports_close();
+}
+
+int main(int argc, char **argv)
+{
+	struct config config;
+	struct err err = { 0 };
+	sigset_t signals;
+	int ret = 0;
+
+	if (load_config(&config, argc, argv, &err)) {
+		ret = fail(&err);
+		goto out;
+	}
+	if (config.action == CONFIG_HELP) {
+		fputs(help, stdout);
+		goto out;
+	}
+	if (config.action == CONFIG_VERSION) {
+		puts("vxhsd " VERSION);
+		goto out;
+	}
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	raise_limits();
+
+	identity_init(config.state_dir);
+	if (exports_open(&config, &err) ||
+	    listeners_bind(config.listens, &err) ||
+	    loops_start(config.threads, &err)) {
+		ret = fail(&err);
+		goto out;
+	}
+	listeners_start();
+	log_info("ready");
+	notify_ready();
+	serve(&signals, argc, argv);
+	end();
+out:
+	config_free(&config);
+	return ret;
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool.h"
+
+#define KEEP_MAX	(16 << 20)	/* bytes that wait for the next user */
+
+/* The size class, or -1 for what is too large to be worth keeping. */
+static int class_of(size_t size)
+{
+	int class = 0;
+
+	while ((size_t)POOL_ALIGN << class < size)
+		if (++class == POOL_CLASSES)
+			return -1;
+	return class;
+}
+
+static size_t real_size(size_t size, int class)
+{
+	if (class >= 0)
+		return (size_t)POOL_ALIGN << class;
+	return (size + POOL_ALIGN - 1) & ~(size_t)(POOL_ALIGN - 1);
+}
+
+/**
+ * pool_init - begin with nothing
+ * @pool: of a loop
+ * @limit: bytes that may be lent out at a time
+ */
+void pool_init(struct pool *pool, size_t limit)
+{
+	memset(pool, 0, sizeof(*pool));
+	pool->limit = limit;
+}
+
+/** pool_destroy - give back what waits; everything lent came back before */
+void pool_destroy(struct pool *pool)
+{
+	int class;
+
+	for (class = 0; class < POOL_CLASSES; class++) {
+		while (pool->free[class]) {
+			void *buf = pool->free[class];
+
+			memcpy(&pool->free[class], buf, sizeof(void *));
+			free(buf);
+		}
+	}
+}
+
+/**
+ * pool_get - a buffer for one I/O
+ * @pool: of this thread's loop
+ * @size: bytes, at least 1
+ *
+ * Return: page-aligned memory with arbitrary content, or NULL when the limit
+ * is reached: ask again when something was put back
+ */
+void *pool_get(struct pool *pool, size_t size)
+{
+	int class = class_of(size);
+	void *buf;
+
+	size = real_size(size, class);
+	if (pool->lent + size > pool->limit)
+		return NULL;
+	if (class >= 0 && pool->free[class]) {
+		buf = pool->free[class];
+		memcpy(&pool->free[class], buf, sizeof(void *));
+		pool->kept -= size;
+	} else {
+		buf = aligned_alloc(POOL_ALIGN, size);
+		if (!buf)
+			return NULL;
+	}
+	pool->lent += size;
+	return buf;
+}
+
+/**
+ * pool_put - give a buffer back
+ * @pool: where it came from
+ * @buf: from pool_get()
+ * @size: as it was asked for
+ */
+void pool_put(struct pool *pool, void *buf, size_t size)
+{
+	int class = class_of(size);
+
+	size = real_size(size, class);
+	pool->lent -= size;
+	if (class < 0 || pool->kept + size > KEEP_MAX) {
+		free(buf);
+		return;
+	}
+	memcpy(buf, &pool->free[class], sizeof(void *));
+	pool->free[class] = buf;
+	pool->kept += size;
+}
