@@ -2,6 +2,8 @@
 /*
  * Block devices: made on attach, gone on detach; and the way in for requests.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/blkdev.h>
 #include <linux/module.h>
 #include <linux/netlink.h>

@@ -17,7 +17,7 @@ struct netlink_ext_ack;
 struct vxhs_session;
 struct vxhs_session_key;
 
-#define VXHS_MAX_DISKS		(1 << 20)
+#define VXHS_MAX_DISKS		BIT(20)
 
 /**
  * struct vxhs_attach - what an attach asks for

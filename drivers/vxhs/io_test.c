@@ -130,6 +130,7 @@ static struct kunit_suite vxhs_io_suite = {
 	.init		= io_test_init,
 	.test_cases	= vxhs_io_cases,
 };
+
 kunit_test_suite(vxhs_io_suite);
 
 MODULE_LICENSE("GPL");

@@ -192,7 +192,7 @@ static void vxhs_lane_keepalive(struct work_struct *work)
 	if (READ_ONCE(lane->ping)) {
 		if (time_after_eq(now, lane->ping_sent + half) &&
 		    time_after_eq(now, READ_ONCE(lane->last_rx) + half)) {
-			vxhs_lane_fail(lane, "nothing arrived for kato");
+			vxhs_lane_fail(lane, "no answer: nothing arrived for kato");
 			return;
 		}
 	} else if (time_after_eq(now, READ_ONCE(lane->last_rx) + half)) {
@@ -201,6 +201,7 @@ static void vxhs_lane_keepalive(struct work_struct *work)
 		if (!++lane->ping_generation)
 			lane->ping_generation = 1;
 		WRITE_ONCE(lane->ping, lane->ping_generation);
+		/* Publishes ping; pairs with vxhs_send_build_ping(). */
 		smp_store_release(&lane->ping_queued, true);
 		vxhs_lane_queue_work(lane, 0);
 	}
@@ -629,7 +630,8 @@ int vxhs_lane_command(struct vxhs_lane *lane, u8 opcode, const void *body,
  *
  * The reply's err, trailer and payload are in lane->command afterwards.
  *
- * Context and return value: as vxhs_lane_command().
+ * Context: as vxhs_lane_command().
+ * Return: as vxhs_lane_command()
  */
 int vxhs_lane_stat(struct vxhs_lane *lane, const char *vdisk, u64 offer,
 		   unsigned long deadline)

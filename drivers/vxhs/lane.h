@@ -11,6 +11,7 @@
 #include <linux/completion.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
+#include <linux/sizes.h>
 #include <linux/socket.h>
 #include <linux/uio.h>
 #include <linux/workqueue.h>
@@ -24,7 +25,7 @@ struct vxhs_session;
 
 #define VXHS_TX_BATCH		32	/* requests in one sendmsg() */
 #define VXHS_TX_BYTES		(256 << 10) /* a batch ends beyond that */
-#define VXHS_MAX_IO		(1 << 20) /* bytes of one request, at most */
+#define VXHS_MAX_IO		SZ_1M	/* bytes of one request, at most */
 #define VXHS_MAX_SEGMENTS	256	/* of one request */
 /* A request at its worst: each segment and each page a piece of its own. */
 #define VXHS_TX_BVECS		(2 * VXHS_MAX_SEGMENTS + VXHS_TX_BATCH + 1)
@@ -75,7 +76,7 @@ enum vxhs_command_state {
  * One at a time; the session's lock makes it so.
  */
 struct vxhs_command {
-	spinlock_t		lock;
+	spinlock_t		lock;	/* protects the next five */
 	enum vxhs_command_state	state;
 	u32			generation;
 	u32			out_len;
@@ -170,6 +171,9 @@ struct vxhs_rx {
  * @inflight: requests << VXHS_INFLIGHT_SHIFT | bytes, sent and unanswered
  * @gated: the transmitter waits for a reply to make room in @inflight
  * @reason: why it broke, a constant string
+ * @tx: the transmitter
+ * @rx: the receiver
+ * @command: the lane's own request
  */
 struct vxhs_lane {
 	struct vxhs_session	*session;

@@ -51,7 +51,7 @@ static void vxhs_receive_io_done(struct vxhs_lane *lane, struct vxhs_io *io)
 		list_add_tail(&io->entry, &lane->rx.done);
 }
 
-static blk_status_t vxhs_receive_status(u16 status)
+static blk_status_t vxhs_receive_status(u16 status, u8 opcode)
 {
 	switch (status) {
 	case VXHS_ST_OK:
@@ -59,7 +59,11 @@ static blk_status_t vxhs_receive_status(u16 status)
 	case VXHS_ST_NO_SPACE:
 		return BLK_STS_NOSPC;
 	case VXHS_ST_UNSUPPORTED:
-		return BLK_STS_NOTSUPP;
+		/* fsync() takes "not supported" of a FLUSH for success. */
+		if (opcode == VXHS_OP_DISCARD ||
+		    opcode == VXHS_OP_WRITE_ZEROES)
+			return BLK_STS_NOTSUPP;
+		return BLK_STS_IOERR;
 	default:
 		return BLK_STS_IOERR;
 	}
@@ -195,7 +199,7 @@ static enum vxhs_rule vxhs_receive_native(struct vxhs_lane *lane)
 	if (rule)
 		return rule;
 
-	io->status = vxhs_receive_status(rsp.status);
+	io->status = vxhs_receive_status(rsp.status, io->opcode);
 	trace_vxhs_io_reply(vxhs_io_to_rq(io), io, rsp.server_us);
 	if (rsp.payload_len)
 		vxhs_receive_aim(lane, io);
@@ -216,9 +220,10 @@ static enum vxhs_rule vxhs_receive_v34(struct vxhs_lane *lane)
 		return rule;
 
 	if (vxhs_tag_queue(msg.cookie) == VXHS_TAG_LANE_QUEUE) {
+		u32 generation = vxhs_tag_generation(msg.cookie);
+
 		if (vxhs_tag_index(msg.cookie) != VXHS_TAG_COMMAND ||
-		    vxhs_receive_command_check(lane,
-					vxhs_tag_generation(msg.cookie)))
+		    vxhs_receive_command_check(lane, generation))
 			return VXHS_RULE_V34_COOKIE;
 		rule = vxhs_v34_check_reply(&msg, lane->command.opcode, 0);
 		if (!rule && msg.payload_size > VXHS_COMMAND_IN)

@@ -273,8 +273,8 @@ static size_t vxhs_send_build_requests(struct vxhs_lane *lane)
 		if (++count == VXHS_TX_BATCH)
 			break;
 	}
-	if (!count || !vxhs_send_gate(lane, list_first_entry(&tx->queue,
-						struct vxhs_io, entry)))
+	io = list_first_entry_or_null(&tx->queue, struct vxhs_io, entry);
+	if (!io || !vxhs_send_gate(lane, io))
 		return 0;
 
 	header = vxhs_send_frag(tx, count * header_size);
@@ -340,16 +340,17 @@ static size_t vxhs_send_build_command(struct vxhs_lane *lane)
 static size_t vxhs_send_build_ping(struct vxhs_lane *lane)
 {
 	struct vxhs_request req = {
-		.tag = vxhs_tag(lane->ping, VXHS_TAG_LANE_QUEUE, VXHS_TAG_PING),
 		.opcode = VXHS_OP_PING,
 	};
 	void *header;
 
+	/* Pairs with vxhs_lane_keepalive(): ping is set. */
 	if (!smp_load_acquire(&lane->ping_queued))
 		return 0;
 	header = vxhs_send_frag(&lane->tx, sizeof(struct vxhs_req_hdr));
 	if (!header)
 		return 0;
+	req.tag = vxhs_tag(lane->ping, VXHS_TAG_LANE_QUEUE, VXHS_TAG_PING);
 	vxhs_put_request(header, &req, lane->features);
 	WRITE_ONCE(lane->ping_queued, false);
 	vxhs_send_add_virt(&lane->tx, header, sizeof(struct vxhs_req_hdr));
@@ -509,6 +510,6 @@ void vxhs_send_kick(struct vxhs_lane *lane)
 		mutex_unlock(&lane->tx.lock);
 		if (!vxhs_lane_is_up(lane))
 			break;
-		smp_mb();
+		smp_mb();	/* as above */
 	}
 }

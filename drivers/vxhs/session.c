@@ -8,6 +8,8 @@
  * (who ends lanes), a lane's tx.lock, the socket's lock, command.lock,
  * state_lock.  The list of sessions has a mutex that is held only to look.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/cpumask.h>
 #include <linux/inet.h>
 #include <linux/netlink.h>
@@ -147,7 +149,7 @@ static int vxhs_session_command_error(struct vxhs_lane *lane, int ret,
 			       "server has not answered an earlier command yet; try again");
 		break;
 	default:
-		NL_SET_ERR_MSG_FMT(extack, "%s: %.60s", command,
+		NL_SET_ERR_MSG_FMT(extack, "server, %s: %.60s", command,
 				   reason ?: "connection broke");
 	}
 	return ret;

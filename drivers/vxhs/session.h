@@ -101,15 +101,15 @@ struct vxhs_session {
 	struct kref		ref;
 	struct list_head	entry;
 
-	struct mutex		lock;
+	struct mutex		lock;	/* outermost */
 	struct list_head	disks;
 	unsigned int		nr_disks;
 	enum vxhs_dialect	dialect;
 	struct vxhs_grant	grant;
 	unsigned int		current_portal;
 
-	struct mutex		lanes_lock;
-	spinlock_t		state_lock;
+	struct mutex		lanes_lock;	/* who ends lanes */
+	spinlock_t		state_lock;	/* changes of state */
 	enum vxhs_session_state	state;
 	u32			epoch;
 	const char		*reason;

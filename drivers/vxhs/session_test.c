@@ -68,6 +68,7 @@ static struct kunit_suite vxhs_session_suite = {
 	.name		= "vxhs_session",
 	.test_cases	= vxhs_session_cases,
 };
+
 kunit_test_suite(vxhs_session_suite);
 
 MODULE_LICENSE("GPL");

@@ -8,16 +8,20 @@
 #include "wire.h"
 
 #ifdef __KERNEL__
+#include <linux/array_size.h>
+#include <linux/build_bug.h>
 #include <linux/crc32c.h>
 #include <linux/log2.h>
 #include <linux/stddef.h>
 #include <linux/string.h>
 #include <linux/unaligned.h>
 #else
+#include <assert.h>
 #include <endian.h>
 #include <isa-l/crc.h>
 #include <string.h>
 
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define le16_to_cpu(x) le16toh(x)
 #define le32_to_cpu(x) le32toh(x)
 #define le64_to_cpu(x) le64toh(x)
@@ -58,6 +62,16 @@ static void put_unaligned_be64(u64 v, void *p)
 	memcpy(p, &v, sizeof(v));
 }
 #endif
+
+/* The sizes that both ends rely on. */
+static_assert(sizeof(struct vxhs_offer) == 28);
+static_assert(sizeof(struct vxhs_req_hdr) == 48);
+static_assert(sizeof(struct vxhs_rsp_hdr) == 32);
+static_assert(sizeof(struct vxhs_login_req) == 64);
+static_assert(sizeof(struct vxhs_login_rsp) == 64);
+static_assert(sizeof(struct vxhs_open_req) == 18);
+static_assert(sizeof(struct vxhs_open_rsp) == 80);
+static_assert(sizeof(struct vxhs_v34_hdr) == 256);
 
 static const char * const rule_texts[VXHS_RULE_MAX] = {
 	[VXHS_RULE_OK] = "no rule was broken",
@@ -141,7 +155,7 @@ static const char * const status_texts[] = {
  */
 const char *vxhs_status_text(u16 status)
 {
-	if (status >= sizeof(status_texts) / sizeof(status_texts[0]))
+	if (status >= ARRAY_SIZE(status_texts))
 		return "unknown status";
 	return status_texts[status];
 }
@@ -185,6 +199,12 @@ u32 vxhs_wire_crc(const void *buf, size_t len)
 #endif
 }
 
+/* Both headers end with their CRC. */
+static u32 header_crc(const void *hdr, size_t size)
+{
+	return vxhs_wire_crc(hdr, size - sizeof(__le32));
+}
+
 /* Section 1: LOGIN is protected always, the rest where it was agreed on. */
 static bool has_header_crc(u8 opcode, bool event, u64 features)
 {
@@ -214,8 +234,7 @@ void vxhs_put_request(struct vxhs_req_hdr *hdr, const struct vxhs_request *req,
 	hdr->reserved = 0;
 	hdr->header_crc = 0;
 	if (has_header_crc(req->opcode, false, features))
-		hdr->header_crc = cpu_to_le32(vxhs_wire_crc(hdr,
-				offsetof(struct vxhs_req_hdr, header_crc)));
+		hdr->header_crc = cpu_to_le32(header_crc(hdr, sizeof(*hdr)));
 }
 
 static bool request_payload_ok(const struct vxhs_request *req)
@@ -250,7 +269,7 @@ enum vxhs_rule vxhs_get_request(const struct vxhs_req_hdr *hdr, u64 features,
 		return VXHS_RULE_MAGIC;
 	if (has_header_crc(hdr->opcode, false, features) &&
 	    le32_to_cpu(hdr->header_crc) !=
-	    vxhs_wire_crc(hdr, offsetof(struct vxhs_req_hdr, header_crc)))
+	    header_crc(hdr, sizeof(*hdr)))
 		return VXHS_RULE_HEADER_CRC;
 	if (hdr->reserved)
 		return VXHS_RULE_RESERVED;
@@ -287,8 +306,7 @@ void vxhs_put_reply(struct vxhs_rsp_hdr *hdr, const struct vxhs_reply *rsp,
 	hdr->server_us = cpu_to_le32(rsp->server_us);
 	hdr->header_crc = 0;
 	if (has_header_crc(rsp->opcode, rsp->event, features))
-		hdr->header_crc = cpu_to_le32(vxhs_wire_crc(hdr,
-				offsetof(struct vxhs_rsp_hdr, header_crc)));
+		hdr->header_crc = cpu_to_le32(header_crc(hdr, sizeof(*hdr)));
 }
 
 /**
@@ -314,7 +332,7 @@ enum vxhs_rule vxhs_get_reply(const struct vxhs_rsp_hdr *hdr, u64 features,
 	rsp->opcode = hdr->opcode;
 	if (has_header_crc(rsp->opcode, rsp->event, features) &&
 	    le32_to_cpu(hdr->header_crc) !=
-	    vxhs_wire_crc(hdr, offsetof(struct vxhs_rsp_hdr, header_crc)))
+	    header_crc(hdr, sizeof(*hdr)))
 		return VXHS_RULE_HEADER_CRC;
 	if (hdr->flags)
 		return VXHS_RULE_RESERVED;

@@ -29,17 +29,15 @@ typedef __s32 s32;
 #define VXHS_MIN_MAX_IO		131072	/* bytes: the least a server grants */
 #define VXHS_KATO_FLOOR		200	/* ms */
 #define VXHS_KATO_MAX		3600000	/* ms */
-#define VXHS_PHYSICAL_BLOCK_MAX	(1U << 20) /* bytes */
+#define VXHS_PHYSICAL_BLOCK_MAX	1048576	/* bytes */
 #define VXHS_IO_HINT_MAX	(64U << 20) /* bytes of io_min, io_opt */
 #define VXHS_BLOCK_MAX		4096	/* bytes: the largest logical block */
 #define VXHS_SIZE_KVSET_LEN	48	/* bytes of the v34 STAT payload */
 
-/**
- * enum vxhs_rule - the rules a peer can break
- * @VXHS_RULE_OK: none was broken
- *
- * Each has a sentence, see vxhs_rule_text().  A frame that breaks one is not
- * obeyed, and its lane is closed.
+/*
+ * The rules a peer can break.  Each has a sentence, see vxhs_rule_text(), which
+ * is its description.  A frame that breaks one is not obeyed, and its lane is
+ * closed.
  */
 enum vxhs_rule {
 	VXHS_RULE_OK = 0,

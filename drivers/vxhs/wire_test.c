@@ -114,6 +114,7 @@ static struct kunit_suite vxhs_wire_suite = {
 	.name		= "vxhs_wire",
 	.test_cases	= vxhs_wire_cases,
 };
+
 kunit_test_suite(vxhs_wire_suite);
 
 MODULE_LICENSE("GPL");

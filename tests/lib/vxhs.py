@@ -188,7 +188,7 @@ def v34(op, cookie, target=b'', payload=b'', offset=0, size=0, data_type=None,
         io_flags = V34_APP if op in (V34_READ, V34_WRITE) else 0
     if payload_size is None:
         payload_size = len(payload)
-    return _V34.pack(marker, payload_size, data_type, err, cookie,
+    return _V34.pack(marker, payload_size, data_type & 0xffffffff, err, cookie,
                      cookie & 0xFF, 0, op, bytes(4), offset, size, 0, 0,
                      io_flags, flags, 0, 0, target, bytes(4), trailer,
                      extra) + payload

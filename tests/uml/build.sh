@@ -18,9 +18,8 @@ version=$(dpkg-query -W -f '${Version}' linux-source-6.12 2>/dev/null) || {
 dir=$cache/uml-${version//[^a-zA-Z0-9.]/_}-$(sha256sum <"$here/config" | cut -c1-12)
 
 mkdir -p "$cache"
-exec 9>"$cache/uml.lock"
+exec 9>"$cache/src.lock"
 flock 9
-
 if [ "$(cat "$src/.debian-version" 2>/dev/null)" != "$version" ]; then
 	echo "Unpacking $tarball into $cache/src ..." >&2
 	rm -rf "$src"
@@ -32,6 +31,9 @@ if [ "${1:-}" = --source ]; then
 	echo "$src"
 	exit
 fi
+# Nobody needs to wait for a build to read the source.
+exec 9>"$cache/uml.lock"
+flock 9
 
 if [ ! -e "$dir/.complete" ]; then
 	echo "Building the user-mode Linux kernel into $dir ..." >&2

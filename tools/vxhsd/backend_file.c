@@ -33,6 +33,9 @@
 #define ZEROES_MAX	(1u << 30)
 #define ZEROES_MAX_SLOW	(16u << 20)	/* where zeros must be written */
 
+#define LINGER_US	3000000
+#define LINGER_STEP_US	10000
+
 /* Since Linux 6.12; elsewhere it fails and punching a hole has to do. */
 #define CMD_DISCARD	_IO(0x12, 0)
 
@@ -43,6 +46,7 @@ enum step {
 	STEP_RANGE,		/* FALLOC_FL_ZERO_RANGE */
 	STEP_WRITE,		/* zeros, by hand */
 	STEP_SYNC,
+	STEP_AGAIN,		/* a write, for the second time */
 };
 
 static const u8 zeros[ZERO_CHUNK] __attribute__((aligned(POOL_ALIGN)));
@@ -58,14 +62,30 @@ static int open_flags(const struct export *x)
 	return flags;
 }
 
+/*
+ * A server that was killed lets go of its files a moment after its end, when
+ * the kernel has taken down its ring and ended its I/O.  Returns whether to
+ * try again.
+ */
+static bool predecessor_may_linger(u64 since_us)
+{
+	if (now_us() - since_us > LINGER_US)
+		return false;
+	usleep(LINGER_STEP_US);
+	return true;
+}
+
 static int open_target(struct export *x, const struct export_spec *spec,
 		       int extra, struct err *err)
 {
 	int flags = open_flags(x) | extra;
+	u64 since = now_us();
 
-	x->fd = open(spec->target, flags, 0600);
-	if (x->fd >= 0)
-		return 0;
+	do {
+		x->fd = open(spec->target, flags, 0600);
+		if (x->fd >= 0)
+			return 0;
+	} while (errno == EBUSY && predecessor_may_linger(since));
 	if (errno == EINVAL && x->write_through)
 		return err_set(err,
 			       "export %s: the filesystem of %s does not offer direct I/O, which cache=none needs",
@@ -83,10 +103,17 @@ static int take_lock(struct export *x, const struct export_spec *spec,
 		     struct err *err)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	u64 since = now_us();
+	bool held;
 
-	if (x->read_only || !fcntl(x->fd, F_OFD_SETLK, &lock))
+	if (x->read_only)
 		return 0;
-	if (errno == EAGAIN || errno == EACCES)
+	do {
+		if (!fcntl(x->fd, F_OFD_SETLK, &lock))
+			return 0;
+		held = errno == EAGAIN || errno == EACCES;
+	} while (held && predecessor_may_linger(since));
+	if (held)
 		return err_set(err,
 			       "export %s: %s is already exported read-write, by this or another vxhsd (its lock is held)",
 			       x->name, spec->target);
@@ -232,6 +259,11 @@ static int create_file(struct export *x, const struct export_spec *spec,
 		return err_set(err,
 			       "export %s: %s does not exist and a read-only export cannot create it",
 			       x->name, spec->target);
+	if (spec->size % (spec->block ? spec->block : 512))
+		return err_set(err,
+			       "export %s: its size of %llu bytes is not a multiple of its block size of %u bytes",
+			       x->name, (unsigned long long)spec->size,
+			       spec->block ? spec->block : 512);
 	if (open_target(x, spec, O_CREAT | O_EXCL, err))
 		return -1;
 	if (!ftruncate(x->fd, (off_t)spec->size))
@@ -368,12 +400,30 @@ static void prep_rw(struct io *io)
 	loop_file(io->conn->loop, sqe, x->slot);
 }
 
+/*
+ * A synchronous write may be told of a writeback that failed before it, of
+ * other data; FLUSH hears of that by itself.  Writing once more brings out
+ * how it stands with this one.
+ */
+static bool stale_error(struct io *io)
+{
+	if (!io->fua || io->use->export->write_through ||
+	    io->step == STEP_AGAIN)
+		return false;
+	io->step = STEP_AGAIN;
+	return true;
+}
+
 static void rw_done(struct op *op, int res, unsigned int flags)
 {
 	struct io *io = io_of_op(op);
 
 	(void)flags;
 	if (res == -EAGAIN || res == -EINTR) {
+		prep_rw(io);
+		return;
+	}
+	if (res < 0 && io->kind == IO_WRITE && stale_error(io)) {
 		prep_rw(io);
 		return;
 	}

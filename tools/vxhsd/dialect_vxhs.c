@@ -171,13 +171,12 @@ static enum rx login(struct conn *c, struct io *io)
 	u16 status;
 
 	rule = vxhs_get_login((const void *)io->buf, &req);
-	if (!rule && !repeats_offer(n, &req))
-		rule = VXHS_RULE_FEATURES;
-	if (rule) {
+	if (!rule && !repeats_offer(n, &req)) {
 		vxhs_dropped(c, io);
-		return breach(c, rule);
+		return breach(c, VXHS_RULE_FEATURES);
 	}
-	status = session_login(&req, c, &n->lane, &kato_ms);
+	status = rule ? VXHS_ST_INVALID :
+			session_login(&req, c, &n->lane, &kato_ms);
 	if (status) {
 		char peer[ADDR_TEXT];
 
@@ -312,19 +311,17 @@ static bool wait_for_fence(struct conn *c, struct io *io, struct open *o,
 	return true;
 }
 
-static enum rx open_request(struct conn *c, struct io *io, size_t len)
+static void open_request(struct conn *c, struct io *io, size_t len)
 {
 	struct native *n = c->state;
 	struct vxhs_open want;
-	enum vxhs_rule rule;
 	struct open *o;
 	bool fresh;
 	u16 status;
 
-	rule = vxhs_get_open(io->buf, len, &want);
-	if (rule) {
-		vxhs_dropped(c, io);
-		return breach(c, rule);
+	if (vxhs_get_open(io->buf, len, &want)) {
+		answer_status(c, io, VXHS_ST_INVALID);
+		return;
 	}
 	control_lock();
 	if (lane_stale(n->lane))
@@ -339,7 +336,6 @@ static enum rx open_request(struct conn *c, struct io *io, size_t len)
 	else if (!wait_for_fence(c, io, o, fresh))
 		answer_status(c, io, VXHS_ST_AGAIN);
 	control_unlock();
-	return RX_OK;
 }
 
 /* Under control_lock().  Returns whether the OPEN has been answered. */
@@ -594,7 +590,8 @@ static enum rx vxhs_payload(struct conn *c, struct io *io)
 	case VXHS_OP_LOGIN:
 		return login(c, io);
 	case VXHS_OP_OPEN:
-		return open_request(c, io, io->length);
+		open_request(c, io, io->length);
+		return RX_OK;
 	default:
 		io_start(io);
 		return RX_OK;

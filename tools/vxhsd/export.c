@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "backend.h"
 #include "export.h"
@@ -105,6 +106,15 @@ static int finish_geometry(struct export *x, struct err *err)
 	return 0;
 }
 
+/*
+ * Leases are counted in memory.  They begin where no earlier process can have
+ * come, so a lease from before a restart is never taken for a current one.
+ */
+static u64 first_lease(void)
+{
+	return (u64)time(NULL) << 20;
+}
+
 static struct export *export_open(const struct export_spec *spec,
 				  struct err *err)
 {
@@ -141,6 +151,7 @@ static struct export *export_open(const struct export_spec *spec,
 		atomic_store(&x->verifier, verifier_now(x));
 	if (finish_geometry(x, err))
 		goto fail;
+	x->lease = first_lease();
 	atomic_store(&x->refs, 1);
 	return x;
 
@@ -303,10 +314,15 @@ void exports_sweep(void)
 	control_unlock();
 }
 
-/** exports_sync - make all exports durable; may block as long as a disk */
-void exports_sync(void)
+/**
+ * exports_sync - make all exports durable; may block as long as a disk
+ *
+ * Return: false if one could not be
+ */
+bool exports_sync(void)
 {
 	struct export *x;
+	bool ok = true;
 
 	for (x = table; x; x = x->next) {
 		int ret = x->backend->sync ? x->backend->sync(x) : 0;
@@ -315,8 +331,9 @@ void exports_sync(void)
 			continue;
 		log_error("export %s: cannot make it durable: %s", x->name,
 			  strerror(-ret));
-		export_lost_writes(x);
+		ok = false;
 	}
+	return ok;
 }
 
 /** exports_close - all loops have ended */
@@ -462,7 +479,8 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 	o->touched_us = now_us();
 	atomic_store(&o->mode, want->mode);
 	if (want->mode == VXHS_OPEN_RW &&
-	    (!x->lease || x->lease_session != s->id)) {
+	    (!x->leased || x->lease_session != s->id)) {
+		x->leased = true;
 		x->lease++;
 		x->lease_session = s->id;
 	}

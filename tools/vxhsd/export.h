@@ -67,8 +67,9 @@ struct export {
 	struct export *next;
 	struct open *opens;
 	struct use *uses;
-	u64 lease;
-	u64 lease_session;		/* who gained it */
+	u64 lease;			/* of the last exclusive writer */
+	u64 lease_session;		/* who that was */
+	bool leased;			/* there was one */
 };
 
 enum open_state {
@@ -124,7 +125,7 @@ void control_unlock(void);
 
 int exports_open(const struct config *config, struct err *err);
 int exports_reload(const struct config *config, struct err *err);
-void exports_sync(void);
+bool exports_sync(void);
 void exports_close(void);
 
 void exports_sweep(void);

@@ -63,14 +63,21 @@ static struct io *next_batch(struct flush_queue *q)
 	return q->batch;
 }
 
+/*
+ * A FLUSH that came while another was failing fails with it, for what it
+ * waited for may be what was lost.
+ */
 static void end_batch(struct io *io, struct loop *here, u16 status)
 {
 	while (io) {
 		struct io *next = io->next;
 
 		io->status = status;
+		if (!status && io->seen_losses !=
+			       atomic_load(&io->use->export->losses))
+			io->status = VXHS_ST_IO;
 		if (io->conn->loop == here) {
-			io_end(io, status);
+			io_end(io, io->status);
 		} else {
 			io->msg.fn = flush_end_msg;
 			loop_send(io->conn->loop, &io->msg);
@@ -117,6 +124,7 @@ void flush_submit(struct io *io)
 	bool run;
 
 	io->next = NULL;
+	io->seen_losses = atomic_load(&io->use->export->losses);
 	pthread_mutex_lock(&q->lock);
 	*q->waiting_tail = io;
 	q->waiting_tail = &io->next;

@@ -153,8 +153,11 @@ static void too_late(int sig)
 	_exit(1);
 }
 
-static void end(void)
+/* Returns the exit status. */
+static int end(void)
 {
+	bool ok;
+
 	listeners_stop();
 	loops_drain(now_us() + DRAIN_US);
 
@@ -164,13 +167,13 @@ static void end(void)
 	if (atomic_load(&nr_conns_total)) {
 		log_error("%u connections still have I/O under way",
 			  atomic_load(&nr_conns_total));
-		exports_sync();
-		_exit(0);
+		_exit(exports_sync() ? 0 : 1);
 	}
 	loops_stop();
 	sessions_close();
-	exports_sync();
+	ok = exports_sync();
 	exports_close();
+	return ok ? 0 : 1;
 }
 
 int main(int argc, char **argv)
@@ -212,7 +215,7 @@ int main(int argc, char **argv)
 	log_info("ready");
 	notify_ready();
 	serve(&signals, argc, argv);
-	end();
+	ret = end();
 out:
 	config_free(&config);
 	return ret;

@@ -9,6 +9,8 @@
 /* Old epochs' opens that nobody asked for again: released after so many katos */
 #define FORGOTTEN_KATOS	6
 
+#define SWEEP_MS	200	/* the least that kato can be */
+
 /* Under control_lock(). */
 static struct session *sessions;
 
@@ -383,7 +385,7 @@ static void release_forgotten(struct session *s, u64 now)
  */
 unsigned int sessions_sweep(u64 now)
 {
-	unsigned int soon = 1000;
+	unsigned int soon = SWEEP_MS;
 	struct session *s, *next;
 
 	control_lock();

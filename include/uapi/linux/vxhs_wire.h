@@ -236,15 +236,4 @@ struct vxhs_v34_hdr {
 	struct vxhs_offer offer;	/* bytes 228..255 */
 } __attribute__((packed));
 
-#ifndef __cplusplus
-_Static_assert(sizeof(struct vxhs_offer) == 28, "offer");
-_Static_assert(sizeof(struct vxhs_req_hdr) == 48, "request header");
-_Static_assert(sizeof(struct vxhs_rsp_hdr) == 32, "reply header");
-_Static_assert(sizeof(struct vxhs_login_req) == 64, "LOGIN body");
-_Static_assert(sizeof(struct vxhs_login_rsp) == 64, "LOGIN reply body");
-_Static_assert(sizeof(struct vxhs_open_req) == 18, "OPEN body");
-_Static_assert(sizeof(struct vxhs_open_rsp) == 80, "OPEN reply body");
-_Static_assert(sizeof(struct vxhs_v34_hdr) == 256, "v34 header");
-#endif
-
 #endif /* _UAPI_LINUX_VXHS_WIRE_H */

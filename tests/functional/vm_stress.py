@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""In the VM: attach and detach, load and unload, again and again with I/O
+until the last moment; and a server that dies under I/O. ATTACHES and LOADS
+say how often."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
+
+import vm
+from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
+from vm import Raw, attach, detach, settle, sh, show, vxhsctl
+
+ATTACHES = int(os.environ.get('ATTACHES', '500'))
+LOADS = int(os.environ.get('LOADS', '50'))
+NAMES = ('a', 'b')
+
+
+def serve():
+    return Vxhsd('a=%s/a,size=16M' % tmpdir(), 'b=memory,size=16M')
+
+
+class Hammer(threading.Thread):
+    """Reads and writes until it is told to stop, then closes."""
+
+    def __init__(self, device):
+        super().__init__(daemon=True)
+        self.raw = Raw(device)
+        self.ending = False
+        self.done = 0
+        self.error = None
+        self.start()
+
+    def run(self):
+        try:
+            while not self.ending:
+                self.raw.write(b'h' * 65536, self.done % 64 * 65536)
+                self.raw.read(self.done % 256 * 4096)
+                self.done += 1
+        except Exception as exc:
+            self.error = exc
+        finally:
+            self.raw.close()
+
+    def finish(self):
+        self.ending = True
+        self.join(30)
+        check(not self.is_alive(), 'I/O hangs')
+        return self.error
+
+
+def caches():
+    """Active objects of the slab caches that a leak would show in."""
+    sh('echo 3 >/proc/sys/vm/drop_caches; sleep 0.5; '
+       'echo 3 >/proc/sys/vm/drop_caches')
+    counts = {}
+    with open('/proc/slabinfo') as file:
+        for line in file:
+            fields = line.split()
+            if re.match(r'vxhs|TCP|tw_sock|request_sock|sock_inode|bdev_cache|'
+                        r'blkdev|kmalloc-(512|1k|2k|4k|8k)$', fields[0]):
+                counts[fields[0]] = int(fields[1])
+    return counts
+
+
+def no_growth(before, after, rounds):
+    """A leak of one object a round would be seen."""
+    for name, count in after.items():
+        check(count - before.get(name, 0) < rounds // 2 + 20,
+              '%s: %d objects before, %d after %d rounds' %
+              (name, before.get(name, 0), count, rounds))
+
+
+def attach_detach(d, rounds):
+    for i in range(rounds):
+        device = attach(d, NAMES[i % 2], '--lanes', 1 + i % 3)
+        hammer = Hammer(device)
+        if i % 10 == 0:
+            time.sleep(0.1)
+        error = hammer.finish()
+        check(error is None, 'I/O failed: %s' % error)
+        detach(device)
+
+
+@test
+def attach_and_detach_under_io():
+    with serve() as d:
+        attach_detach(d, 20)
+        vm.gone(d)
+        settle()
+        before, fds = caches(), d.fds()
+        attach_detach(d, ATTACHES)
+        vm.gone(d)
+        settle()
+        no_growth(before, caches(), ATTACHES)
+        eventually(lambda: d.fds() <= fds, 'descriptors of vxhsd: %d before, '
+                   '%d after' % (fds, d.fds()))
+        equal(vm.devices(), [])
+
+
+@test
+def two_disks_in_turns_share_a_session():
+    with serve() as d:
+        a = attach(d, 'a', '--lanes', 2)
+        session = show(a)['session']['id']
+        hammer = Hammer(a)
+        for _ in range(ATTACHES // 20):
+            b = attach(d, 'b')
+            equal(show(b)['session']['id'], session)
+            other = Hammer(b)
+            equal(other.finish(), None)
+            detach(b)
+        equal(hammer.finish(), None)
+        detach(a)
+        vm.gone(d)
+
+
+@test
+def load_and_unload():
+    with serve() as d:
+        for i in range(LOADS):
+            if i == 5:
+                before = caches()
+            if vm.loaded():
+                vm.rmmod()
+            if i % 2:
+                sh('modprobe vxhs')
+            device = attach(d, NAMES[i % 2], '--lanes', 2)
+            hammer = Hammer(device)
+            equal(hammer.finish(), None)
+            detach(device)
+            vm.rmmod()
+        vm.gone(d)
+        no_growth(before, caches(), LOADS - 5)
+
+
+@test
+def attach_and_detach_race():
+    """Several at once, of the same few vdisks: each call succeeds or says
+    why not, and in the end all is as it was."""
+    with serve() as d:
+        ending = time.monotonic() + 10
+        strange = []
+
+        def churn(name):
+            while time.monotonic() < ending:
+                done = vm.run('vxhsctl', 'attach', vm.host(d), name)
+                if done.returncode == 0:
+                    vm.run('vxhsctl', 'detach', done.stdout.strip())
+                elif not re.search(r'already|being|elsewhere|closing|again',
+                                   done.stderr):
+                    strange.append(done.stderr)
+        threads = [threading.Thread(target=churn, args=(n,))
+                   for n in NAMES * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        equal(strange, [])
+        settle()
+        vm.detach_all()
+        vm.gone(d)
+        device = attach(d, 'a')
+        settle()
+        detach(device)
+
+
+@test
+def a_server_killed_under_io():
+    for lanes in (1, 4):
+        directory = tmpdir()
+        exports = ('k=%s/k,size=16M' % directory, 'm=memory,size=16M')
+        d = Vxhsd(*exports)
+        devices = [attach(d, 'k', '--lanes', lanes), attach(d, 'm')]
+        hammers = [Hammer(device) for device in devices * 2]
+        fio = subprocess.Popen(
+            ['fio', '--name=k', '--filename=' + devices[1], '--rw=randrw',
+             '--bs=4k', '--iodepth=32', '--ioengine=io_uring', '--direct=1',
+             '--time_based', '--runtime=60', '--size=8m', '--offset=8m'],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(2)
+        begun = time.monotonic()
+        d.kill()
+        for hammer in hammers:
+            eventually(lambda: hammer.error, 'I/O goes on or hangs', 20)
+            check(isinstance(hammer.error, OSError) and
+                  hammer.error.errno == 5, repr(hammer.error))
+            hammer.finish()
+        check(time.monotonic() - begun < 10, 'the errors came late')
+        eventually(lambda: fio.poll() is not None, 'fio hangs', 30)
+        check(fio.returncode != 0, 'fio saw no error')
+        settle()
+        state = show(devices[0])['session']
+        equal(state['lanes_up'], 0)
+        with Raw(devices[0]) as raw:
+            vm.fails(5, raw.read)
+            vm.fails(5, raw.flush)
+        # What is attached to a dead server can be detached and used again.
+        settle()
+        for device in devices:
+            detach(device)
+        again = Vxhsd(*exports, port=d.port)
+        device = attach(again, 'k', '--lanes', lanes)
+        with Raw(device) as raw:
+            raw.write(b'again' * 1024 * 4)
+            raw.read()
+            raw.flush()
+        settle()
+        detach(device)
+        vm.gone(again)
+        again.stop()
+
+
+@test
+def a_server_stopped_under_io():
+    """SIGTERM: it drains, so no I/O that was answered is lost."""
+    path = tmpdir() + '/s'
+    d = Vxhsd('s=%s,size=16M' % path)
+    device = attach(d, 's')
+    hammer = Hammer(device)
+    time.sleep(1)
+    d.stop()
+    eventually(lambda: hammer.error, 'I/O goes on or hangs', 20)
+    hammer.finish()
+    settle()
+    detach(device)
+    with open(path, 'rb') as file:
+        data = file.read(min(64, hammer.done) * 65536)
+    equal(data.count(b'h'), len(data), 'bytes of answered writes')
+
+
+@test
+def a_frozen_server_is_given_up_after_kato():
+    d = serve()
+    device = attach(d, 'a', '--lanes', 1)
+    hammer = Hammer(device)
+    time.sleep(0.5)
+    d.signal(19)
+    try:
+        eventually(lambda: hammer.error, 'I/O hangs', 30)
+    finally:
+        d.signal(18)
+    hammer.finish()
+    settle()
+    detach(device)
+    d.stop()
+
+
+@test
+def nothing_is_left():
+    vm.detach_all()
+    vm.rmmod()
+    vm.no_splats()
+
+
+if __name__ == '__main__':
+    main()

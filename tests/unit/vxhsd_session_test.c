@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Who may open what, epochs, lanes, leases and fences, without a network. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "../../tools/vxhsd/config.h"
+#include "../../tools/vxhsd/conn.h"
+#include "../../tools/vxhsd/export.h"
+#include "../../tools/vxhsd/io.h"
+#include "../../tools/vxhsd/session.h"
+
+/* A loop that does not run; its messages are handled by hand. */
+static struct loop loop;
+
+static struct conn *client(u32 address)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+	struct sockaddr_in *in = (struct sockaddr_in *)&c->peer;
+
+	in->sin_family = AF_INET;
+	in->sin_addr.s_addr = htonl(address);
+	c->loop = &loop;
+	c->fd = -1;
+	c->closing = true;	/* conn_close() has nothing to do */
+	return c;
+}
+
+static enum vxhs_status login(struct conn *c, u64 id, u32 epoch, u16 lane,
+			      struct lane **out)
+{
+	struct vxhs_login req = {
+		.session_id = id,
+		.epoch = epoch,
+		.lane = lane,
+		.lane_count = 2,
+		.kato_ms = 1000,
+	};
+	u32 kato;
+
+	return session_login(&req, c, out, &kato);
+}
+
+static enum vxhs_status open_as(struct lane *lane, u32 mode, u32 options,
+				u64 lease, struct open **out)
+{
+	struct vxhs_open want = {
+		.name = "m",
+		.mode = mode,
+		.options = options,
+		.lease = lease,
+	};
+	enum vxhs_status status;
+	bool fresh;
+
+	control_lock();
+	status = open_vdisk(lane->session, lane->epoch, &want, out, &fresh);
+	control_unlock();
+	return status;
+}
+
+static bool must_wait(struct open *o)
+{
+	bool wait;
+
+	control_lock();
+	wait = open_must_wait(o);
+	control_unlock();
+	return wait;
+}
+
+static void run_messages(void)
+{
+	struct msg *msg = loop.msgs;
+
+	loop.msgs = NULL;
+	loop.msgs_tail = &loop.msgs;
+	while (msg) {
+		struct msg *next = msg->next;
+
+		msg->fn(&loop, msg);
+		msg = next;
+	}
+}
+
+static int setup(void **state)
+{
+	struct config config = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	memset(&loop, 0, sizeof(loop));
+	loop.now_us = now_us();
+	loop.msgs_tail = &loop.msgs;
+	loop.wake_fd = eventfd(0, EFD_NONBLOCK);
+	pthread_mutex_init(&loop.lock, NULL);
+	assert_int_equal(config_add_export(&config, "m=memory,size=1M", &err),
+			 0);
+	assert_int_equal(exports_open(&config, &err), 0);
+	config_free(&config);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	sessions_close();
+	run_messages();
+	exports_close();
+	close(loop.wake_fd);
+	return 0;
+}
+
+static void end(struct lane *lane, struct conn *c)
+{
+	lane->conn = NULL;
+	lane_end(lane, false);
+	run_messages();
+	lane_put(lane);
+	free(c);
+}
+
+static void exclusive_and_shared(void **state)
+{
+	struct conn *c1 = client(1), *c2 = client(2);
+	struct lane *l1, *l2;
+	struct open *a, *b;
+
+	(void)state;
+	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
+	assert_int_equal(login(c2, 2, 1, 0, &l2), VXHS_ST_OK);
+
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	assert_int_equal(open_as(l2, VXHS_OPEN_RW, 0, 0, &b), VXHS_ST_BUSY);
+	assert_int_equal(open_as(l2, VXHS_OPEN_RW_SHARED, 0, 0, &b),
+			 VXHS_ST_BUSY);
+	assert_int_equal(open_as(l2, VXHS_OPEN_RO, 0, 0, &b), VXHS_ST_OK);
+
+	/* The first asks for less: the way is free. */
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW_SHARED, 0, 0, &a),
+			 VXHS_ST_OK);
+	assert_int_equal(open_as(l2, VXHS_OPEN_RW_SHARED, 0, 0, &b),
+			 VXHS_ST_OK);
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_BUSY);
+	end(l1, c1);
+	end(l2, c2);
+}
+
+static void handles(void **state)
+{
+	struct conn *c = client(1);
+	struct open *a, *b;
+	struct lane *l;
+	u32 first;
+
+	(void)state;
+	assert_int_equal(login(c, 1, 1, 0, &l), VXHS_ST_OK);
+	assert_int_equal(open_as(l, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	first = a->handle;
+	assert_int_not_equal(first, 0);
+	assert_int_equal(open_as(l, VXHS_OPEN_RW, 0, 0, &b), VXHS_ST_OK);
+	assert_ptr_equal(a, b);
+
+	control_lock();
+	assert_ptr_equal(session_find_handle(l->session, first), a);
+	assert_null(session_find_handle(l->session, 0));
+	assert_null(session_find_handle(l->session, first + 1));
+	assert_null(session_find_handle(l->session, ~0u));
+	open_release(a, OPEN_CLOSED);
+	assert_null(session_find_handle(l->session, first));
+	control_unlock();
+
+	/* Not reused: a late frame must not hit another vdisk. */
+	assert_int_equal(open_as(l, VXHS_OPEN_RW, 0, 0, &b), VXHS_ST_OK);
+	assert_int_not_equal(b->handle, first);
+	end(l, c);
+}
+
+static void leases(void **state)
+{
+	struct conn *c1 = client(1), *c2 = client(2);
+	struct lane *l1, *l2;
+	struct open *a, *b;
+	u64 lease;
+
+	(void)state;
+	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
+	assert_int_equal(login(c2, 2, 1, 0, &l2), VXHS_ST_OK);
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	lease = a->export->lease;
+	assert_int_not_equal(lease, 0);
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease, &a), VXHS_ST_OK);
+	assert_int_equal(a->export->lease, lease);
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease - 1, &a),
+			 VXHS_ST_STALE);
+
+	assert_int_equal(open_as(l2, VXHS_OPEN_RW, VXHS_OPEN_TAKE_OVER, 0, &b),
+			 VXHS_ST_OK);
+	assert_int_equal(b->export->lease, lease + 1);
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease, &a),
+			 VXHS_ST_STALE);
+	end(l1, c1);
+	end(l2, c2);
+}
+
+static void whose_session(void **state)
+{
+	struct conn *c1 = client(1), *c2 = client(2);
+	struct lane *l1, *l2;
+
+	(void)state;
+	assert_int_equal(login(c1, 1, 5, 0, &l1), VXHS_ST_OK);
+	assert_int_equal(login(c2, 1, 5, 1, &l2), VXHS_ST_DENIED);
+	assert_int_equal(login(c1, 1, 4, 1, &l2), VXHS_ST_STALE);
+	free(c2);
+	end(l1, c1);
+}
+
+static void replaced_lane(void **state)
+{
+	struct conn *c1 = client(1), *c2 = client(1), *c3 = client(1);
+	struct lane *l1, *l2, *l3;
+
+	(void)state;
+	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
+	assert_int_equal(login(c2, 1, 1, 1, &l2), VXHS_ST_OK);
+	assert_false(lane_stale(l1));
+	assert_int_equal(login(c3, 1, 1, 0, &l3), VXHS_ST_OK);
+	assert_true(lane_stale(l1));
+	assert_false(lane_stale(l2));
+	assert_false(lane_stale(l3));
+	end(l1, c1);
+	end(l2, c2);
+	end(l3, c3);
+}
+
+static struct use *use_of(struct open *o, struct lane *lane)
+{
+	struct use *use;
+
+	control_lock();
+	use = use_new(&loop, o->export, o, lane);
+	control_unlock();
+	assert_non_null(use);
+	return use;
+}
+
+static void epoch_fence(void **state)
+{
+	struct conn *c1 = client(1), *c2 = client(1);
+	struct io write = { .kind = IO_WRITE };
+	struct lane *l1, *l2;
+	struct open *a, *b;
+	struct use *use;
+
+	(void)state;
+	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	use = use_of(a, l1);
+	atomic_fetch_add(&use->inflight, 1);
+	assert_int_equal(use_verdict(use, &write), VXHS_ST_OK);
+	assert_false(must_wait(a));
+
+	/* A recovery: the write of before still runs. */
+	assert_int_equal(login(c2, 1, 2, 0, &l2), VXHS_ST_OK);
+	assert_int_equal(use_verdict(use, &write), VXHS_ST_STALE);
+	assert_int_equal(open_as(l2, VXHS_OPEN_RW, 0, 0, &b), VXHS_ST_OK);
+	assert_int_not_equal(b->epoch, 1);
+	assert_true(must_wait(b));
+	atomic_fetch_sub(&use->inflight, 1);
+	assert_false(must_wait(b));
+
+	use_put(use);
+	end(l1, c1);
+	end(l2, c2);
+}
+
+static void take_over_fence(void **state)
+{
+	struct conn *c1 = client(1), *c2 = client(2);
+	struct io write = { .kind = IO_WRITE };
+	struct lane *l1, *l2;
+	struct open *a, *b;
+	struct use *use;
+
+	(void)state;
+	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
+	assert_int_equal(login(c2, 2, 1, 0, &l2), VXHS_ST_OK);
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	use = use_of(a, l1);
+	atomic_fetch_add(&use->inflight, 1);
+	assert_int_equal(open_as(l2, VXHS_OPEN_RW, VXHS_OPEN_TAKE_OVER, 0, &b),
+			 VXHS_ST_OK);
+	assert_int_equal(use_verdict(use, &write), VXHS_ST_STALE);
+	assert_true(must_wait(b));
+	atomic_fetch_sub(&use->inflight, 1);
+	assert_false(must_wait(b));
+	use_put(use);
+	end(l1, c1);
+	end(l2, c2);
+}
+
+static void v34_writers(void **state)
+{
+	struct io read = { .kind = IO_READ }, write = { .kind = IO_WRITE };
+	struct conn *c = client(1);
+	struct export *x;
+	struct lane *l;
+	struct open *a;
+	struct use *use;
+
+	(void)state;
+	control_lock();
+	x = export_find("m");
+	use = use_new(&loop, x, NULL, NULL);
+	control_unlock();
+	atomic_fetch_add(&use->inflight, 1);
+	assert_int_equal(use_verdict(use, &write), VXHS_ST_OK);
+
+	/* An exclusive owner waits for them, then keeps them out. */
+	assert_int_equal(login(c, 1, 1, 0, &l), VXHS_ST_OK);
+	assert_int_equal(open_as(l, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	assert_true(must_wait(a));
+	assert_int_equal(use_verdict(use, &write), VXHS_ST_BUSY);
+	assert_int_equal(use_verdict(use, &read), VXHS_ST_OK);
+	atomic_fetch_sub(&use->inflight, 1);
+	assert_false(must_wait(a));
+
+	control_lock();
+	open_release(a, OPEN_CLOSED);
+	control_unlock();
+	assert_int_equal(use_verdict(use, &write), VXHS_ST_OK);
+	use_put(use);
+	end(l, c);
+}
+
+static void read_only_open(void **state)
+{
+	struct io read = { .kind = IO_READ }, write = { .kind = IO_WRITE };
+	struct conn *c = client(1);
+	struct lane *l;
+	struct open *a;
+	struct use *use;
+
+	(void)state;
+	assert_int_equal(login(c, 1, 1, 0, &l), VXHS_ST_OK);
+	assert_int_equal(open_as(l, VXHS_OPEN_RO, 0, 0, &a), VXHS_ST_OK);
+	use = use_of(a, l);
+	assert_int_equal(use_verdict(use, &read), VXHS_ST_OK);
+	assert_int_equal(use_verdict(use, &write), VXHS_ST_READ_ONLY);
+	use_put(use);
+	end(l, c);
+}
+
+static void silence_ends_a_session(void **state)
+{
+	struct conn *c1 = client(1), *c2 = client(2);
+	struct lane *l1, *l2;
+	struct open *a;
+
+	(void)state;
+	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
+	assert_int_equal(login(c2, 2, 1, 0, &l2), VXHS_ST_OK);
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	sessions_sweep(loop.now_us + 900000);
+	assert_false(lane_stale(l1));
+	atomic_store(&l2->rx_us, loop.now_us + 900000);
+	sessions_sweep(loop.now_us + 1100000);
+	assert_true(lane_stale(l1));
+	assert_false(lane_stale(l2));
+	assert_int_equal(open_as(l2, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	end(l1, c1);
+	end(l2, c2);
+}
+
+static void logout_ends_a_session(void **state)
+{
+	struct conn *c1 = client(1), *c2 = client(2);
+	struct lane *l1, *l2;
+	struct open *a;
+
+	(void)state;
+	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
+	assert_int_equal(login(c2, 2, 1, 0, &l2), VXHS_ST_OK);
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	lane_end(l1, true);
+	assert_int_equal(open_as(l2, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	end(l1, c1);
+	end(l2, c2);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(exclusive_and_shared),
+		TEST(handles),
+		TEST(leases),
+		TEST(whose_session),
+		TEST(replaced_lane),
+		TEST(epoch_fence),
+		TEST(take_over_fence),
+		TEST(v34_writers),
+		TEST(read_only_open),
+		TEST(silence_ends_a_session),
+		TEST(logout_ends_a_session),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The small parts of vxhsd: sizes, UUIDs, addresses, buffers, tags. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../tools/vxhsd/pool.h"
+#include "../../tools/vxhsd/tags.h"
+#include "../../tools/vxhsd/util.h"
+
+static void sizes(void **state)
+{
+	u64 n;
+
+	(void)state;
+	assert_true(parse_size("0", &n) && n == 0);
+	assert_true(parse_size("512", &n) && n == 512);
+	assert_true(parse_size("64k", &n) && n == 65536);
+	assert_true(parse_size("10G", &n) && n == 10ULL << 30);
+	assert_true(parse_size("2TiB", &n) && n == 2ULL << 40);
+	assert_true(parse_size("3MB", &n) && n == 3ULL << 20);
+	assert_true(parse_size("7E", &n) && n == 7ULL << 60);
+	assert_false(parse_size("8E", &n));
+	assert_false(parse_size("9223372036854775808", &n));
+	assert_false(parse_size("99999999999999999999", &n));
+	assert_false(parse_size("", &n));
+	assert_false(parse_size("-1", &n));
+	assert_false(parse_size(" 1", &n));
+	assert_false(parse_size("1.5G", &n));
+	assert_false(parse_size("1Gx", &n));
+	assert_false(parse_size("1Bx", &n));
+}
+
+static void uuids(void **state)
+{
+	static const char text[] = "01234567-89ab-cdef-0123-456789abcdef";
+	char out[UUID_TEXT];
+	u8 id[16], other[16];
+
+	(void)state;
+	assert_true(uuid_parse(text, id));
+	uuid_format(id, out);
+	assert_string_equal(out, text);
+	assert_true(uuid_parse("0123456789ABCDEF0123456789abcdef\n", other));
+	assert_memory_equal(id, other, 16);
+	assert_false(uuid_parse("01234567-89ab-cdef-0123-456789abcde", id));
+	assert_false(uuid_parse("01234567--89ab-cdef-0123-456789abcde", id));
+	assert_false(uuid_parse("0123456789abcdef0123456789abcdef0", id));
+	assert_false(uuid_parse("g1234567-89ab-cdef-0123-456789abcdef", id));
+	assert_false(uuid_parse("", id));
+}
+
+static void derived_uuids(void **state)
+{
+	u8 a[16], b[16], c[16];
+
+	(void)state;
+	uuid_from_hash(a, "x", 1, "yz", 2);
+	uuid_from_hash(b, "x", 1, "yz", 2);
+	uuid_from_hash(c, "xy", 2, "z", 1);
+	assert_memory_equal(a, b, 16);
+	assert_memory_not_equal(a, c, 16);
+	assert_int_equal(a[6] >> 4, 8);
+	assert_int_equal(a[8] >> 6, 2);
+}
+
+static void addresses(void **state)
+{
+	struct sockaddr_in in = {
+		.sin_family = AF_INET,
+		.sin_port = htons(9999),
+		.sin_addr.s_addr = htonl(0x7f000001),
+	};
+	struct sockaddr_in6 in6 = {
+		.sin6_family = AF_INET6,
+		.sin6_port = htons(1),
+	};
+	char text[ADDR_TEXT];
+	u8 a[16], b[16];
+
+	(void)state;
+	addr_format((struct sockaddr *)&in, text);
+	assert_string_equal(text, "127.0.0.1:9999");
+	inet_pton(AF_INET6, "::ffff:127.0.0.1", &in6.sin6_addr);
+	addr_format((struct sockaddr *)&in6, text);
+	assert_string_equal(text, "127.0.0.1:1");
+
+	/* The same client, whichever socket took it, whatever its port. */
+	addr_identity((struct sockaddr *)&in, a);
+	addr_identity((struct sockaddr *)&in6, b);
+	assert_memory_equal(a, b, 16);
+
+	inet_pton(AF_INET6, "fd00::1", &in6.sin6_addr);
+	addr_format((struct sockaddr *)&in6, text);
+	assert_string_equal(text, "[fd00::1]:1");
+	addr_identity((struct sockaddr *)&in6, b);
+	assert_memory_not_equal(a, b, 16);
+}
+
+static void pool_is_bounded(void **state)
+{
+	struct pool pool;
+	void *a, *b;
+
+	(void)state;
+	pool_init(&pool, 3 * 4096);
+	a = pool_get(&pool, 5000);
+	assert_non_null(a);
+	assert_int_equal((uintptr_t)a % POOL_ALIGN, 0);
+	assert_null(pool_get(&pool, 4097));
+	b = pool_get(&pool, 1);
+	assert_non_null(b);
+	assert_null(pool_get(&pool, 1));
+	pool_put(&pool, b, 1);
+	assert_ptr_equal(pool_get(&pool, 4096), b);
+	pool_put(&pool, b, 4096);
+	pool_put(&pool, a, 5000);
+	assert_int_equal(pool.lent, 0);
+	pool_destroy(&pool);
+}
+
+static void pool_large(void **state)
+{
+	struct pool pool;
+	u8 *a;
+
+	(void)state;
+	pool_init(&pool, 64 << 20);
+	a = pool_get(&pool, (16 << 20) + 1);
+	assert_non_null(a);
+	a[16 << 20] = 1;
+	pool_put(&pool, a, (16 << 20) + 1);
+	assert_int_equal(pool.kept, 0);
+	pool_destroy(&pool);
+}
+
+static void tags_find(void **state)
+{
+	static struct tags tags;
+	static struct io ios[1000];
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 1000; i++) {
+		ios[i].tag = (u64)i << 32;
+		assert_false(tags_have(&tags, ios[i].tag));
+		tags_add(&tags, &ios[i]);
+		assert_true(tags_have(&tags, ios[i].tag));
+	}
+	for (i = 0; i < 1000; i += 2)
+		tags_del(&tags, &ios[i]);
+	for (i = 0; i < 1000; i++)
+		assert_int_equal(tags_have(&tags, ios[i].tag), i % 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(uuids),
+		cmocka_unit_test(derived_uuids),
+		cmocka_unit_test(addresses),
+		cmocka_unit_test(pool_is_bounded),
+		cmocka_unit_test(pool_large),
+		cmocka_unit_test(tags_find),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
