@@ -19,7 +19,8 @@ void vxhs_io_release(struct vxhs_io *io)
 
 	vxhs_slot_end(io->slot);
 	/* Full barrier: pairs with the one in vxhs_send_gate(). */
-	atomic64_sub_return(VXHS_INFLIGHT_ONE + io->length, &lane->inflight);
+	atomic64_sub_return(VXHS_INFLIGHT_ONE + vxhs_io_payload(io),
+			    &lane->inflight);
 	if (unlikely(READ_ONCE(lane->gated)))
 		vxhs_lane_queue_work(lane, 0);
 }

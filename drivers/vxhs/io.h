@@ -93,6 +93,20 @@ static inline struct request *vxhs_io_to_rq(struct vxhs_io *io)
 	return blk_mq_rq_from_pdu(io);
 }
 
+/**
+ * vxhs_io_payload - the bytes that a request brings over the wire
+ * @io: a request
+ *
+ * These count towards max_inflight_bytes; a DISCARD's length does not.
+ *
+ * Return: bytes, in either direction
+ */
+static inline u32 vxhs_io_payload(const struct vxhs_io *io)
+{
+	return io->opcode == VXHS_OP_READ || io->opcode == VXHS_OP_WRITE ?
+	       io->length : 0;
+}
+
 static inline u64 vxhs_tag(u32 generation, u16 queue, u16 index)
 {
 	return (u64)generation << 32 | (u32)queue << 16 | index;

@@ -204,7 +204,7 @@ static bool vxhs_send_gate(struct vxhs_lane *lane, const struct vxhs_io *io)
 		u64 bytes = inflight & (VXHS_INFLIGHT_ONE - 1);
 
 		if (inflight >> VXHS_INFLIGHT_SHIFT < lane->max_inflight &&
-		    bytes + io->length <= lane->max_inflight_bytes) {
+		    bytes + vxhs_io_payload(io) <= lane->max_inflight_bytes) {
 			if (lane->gated)
 				WRITE_ONCE(lane->gated, false);
 			return true;
@@ -253,7 +253,7 @@ static bool vxhs_send_add_io(struct vxhs_lane *lane, struct vxhs_io *io,
 	vxhs_send_put_header(lane, rq, io,
 			     vxhs_tag(generation, rq->mq_hctx->queue_num,
 				      rq->tag), header);
-	atomic64_add(VXHS_INFLIGHT_ONE + io->length, &lane->inflight);
+	atomic64_add(VXHS_INFLIGHT_ONE + vxhs_io_payload(io), &lane->inflight);
 	trace_vxhs_io_send(rq, io);
 	list_move_tail(&io->entry, &tx->batch);
 	return true;

@@ -18,8 +18,8 @@ until grep -q 'vxhsd: ready' $work/vxhsd.log; do
 done
 
 step "5. attaching it; this loads the kernel module"
-run vxhsctl attach 127.0.0.1 guest1 >$work/attach
-disk=$(<$work/attach)
+echo "   # vxhsctl attach 127.0.0.1 guest1"
+disk=$(vxhsctl attach 127.0.0.1 guest1)
 echo "   $disk"
 run vxhsctl list
 
@@ -65,12 +65,13 @@ while kill -0 $guest 2>/dev/null; do
 	waited=$((${waited:-0} + 1))
 	[ $((waited % 30)) != 0 ] || echo "   ... the guest runs ($SECONDS s)"
 done
-grep -q 'guest:   every block of this letter' $work/guest.log &&
-	grep -q 'guest:   data: OK' $work/guest.log || {
-	tail -n 40 $work/guest.log
-	echo "   the guest did not get at its data"
-	exit 1
-}
+for line in 'every block of this letter' 'data: OK'; do
+	grep -q "guest:   $line" $work/guest.log || {
+		tail -n 40 $work/guest.log
+		echo "   the guest did not get at its data"
+		exit 1
+	}
+done
 
 step "9. taking it all down"
 run vxhsctl detach "$disk"

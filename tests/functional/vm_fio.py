@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
+# vm-run: --cpus 1 -- env LANES=1,2
+# vm-run: --cpus 2 -- env LANES=1,2,8
+# vm-run: --cpus 4 -- env LANES=2,4,8
 """In the VM: fio verifies data on four vdisks at once, in both dialects.
 LANES, a list such as 1,2,8, comes from the environment; the number of CPUs is
 the VM's."""

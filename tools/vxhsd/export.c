@@ -71,7 +71,6 @@ static void take_slot(struct export *x)
 {
 	int i;
 
-	x->slot = -1;
 	for (i = 0; i < LOOP_FILES && x->slot < 0; i++)
 		if (!slots_taken[i])
 			x->slot = i;
@@ -133,10 +132,8 @@ static struct export *export_open(const struct export_spec *spec,
 	x->dio_align = 1;
 	x->read_only = spec->read_only;
 	x->write_through = spec->write_through;
+	x->slot = -1;
 	flush_init(x);
-	control_lock();
-	take_slot(x);
-	control_unlock();
 	x->spec = export_spec_dup(spec);
 	if (!x->spec) {
 		err_set(err, "export %s: not enough memory", spec->name);
@@ -145,12 +142,19 @@ static struct export *export_open(const struct export_spec *spec,
 	x->backend = choose_backend(spec);
 	if (x->backend->open(x, spec, err))
 		goto fail;
-	if (x->backend == &backend_memory)
+	if (x->backend == &backend_memory) {
 		identity_derived(x);
-	else
+	} else {
+		losses_load(x);
 		atomic_store(&x->verifier, verifier_now(x));
+	}
 	if (finish_geometry(x, err))
 		goto fail;
+	if (x->fd >= 0) {
+		control_lock();
+		take_slot(x);
+		control_unlock();
+	}
 	x->lease = first_lease();
 	atomic_store(&x->refs, 1);
 	return x;
@@ -331,6 +335,7 @@ bool exports_sync(void)
 			continue;
 		log_error("export %s: cannot make it durable: %s", x->name,
 			  strerror(-ret));
+		export_lost_writes(x);
 		ok = false;
 	}
 	return ok;
@@ -370,6 +375,7 @@ void export_lost_writes(struct export *x)
 {
 	atomic_fetch_add(&x->losses, 1);
 	atomic_store(&x->verifier, verifier_now(x));
+	losses_store(x);
 	log_error("export %s: a writeback failed; acknowledged writes may be lost",
 		  x->name);
 }

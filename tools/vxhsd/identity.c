@@ -19,6 +19,7 @@ static struct {
 	u8 server_id[16];
 	u64 instance;
 	char boot_id[UUID_TEXT];
+	char state_dir[4000];		/* empty if it cannot be written */
 } self;
 
 static int make_dirs(const char *path)
@@ -70,19 +71,20 @@ static void server_id_from_machine(void)
 static void load_server_id(const char *state_dir)
 {
 	char path[4160], line[64], text[UUID_TEXT];
-	int ret;
+	int ret = make_dirs(state_dir);
 
 	snprintf(path, sizeof(path), "%s/server-id", state_dir);
+	snprintf(self.state_dir, sizeof(self.state_dir), "%s", state_dir);
 	if (read_line(path, line, sizeof(line)) &&
 	    uuid_parse(line, self.server_id))
 		return;
-	ret = make_dirs(state_dir);
 	if (!ret && uuid_random(self.server_id)) {
 		uuid_format(self.server_id, text);
 		ret = store_line(path, text);
 		if (!ret)
 			return;
 	}
+	self.state_dir[0] = '\0';
 	log_warn("cannot keep the server id in %s (%s); it is derived from the machine id",
 		 state_dir, strerror(-ret));
 	server_id_from_machine();
@@ -159,6 +161,48 @@ void identity_of_file(struct export *x)
 void identity_of_device(struct export *x)
 {
 	identity_derived(x);
+}
+
+static void losses_path(const struct export *x, char *path, size_t size)
+{
+	char text[UUID_TEXT];
+
+	uuid_format(x->vdisk_id, text);
+	snprintf(path, size, "%s/losses-%s", self.state_dir, text);
+}
+
+/**
+ * losses_load - how often a vdisk has lost writes before
+ * @x: the export, its id known
+ */
+void losses_load(struct export *x)
+{
+	char path[4100];
+	u64 losses;
+
+	losses_path(x, path, sizeof(path));
+	if (*self.state_dir && read_number(path, &losses))
+		atomic_store(&x->losses, (u32)losses);
+}
+
+/**
+ * losses_store - keep the count, so that a restart does not bring back the
+ * verifier of before the loss
+ * @x: the export
+ */
+void losses_store(const struct export *x)
+{
+	char path[4100], line[16];
+	int ret;
+
+	if (!*self.state_dir)
+		return;
+	losses_path(x, path, sizeof(path));
+	snprintf(line, sizeof(line), "%u", atomic_load(&x->losses));
+	ret = store_line(path, line);
+	if (ret)
+		log_error("export %s: cannot note in %s that writes were lost: %s",
+			  x->name, path, strerror(-ret));
 }
 
 /**

@@ -14,6 +14,8 @@ u64 server_instance(void);
 void identity_of_file(struct export *x);
 void identity_of_device(struct export *x);
 void identity_derived(struct export *x);
+void losses_load(struct export *x);
+void losses_store(const struct export *x);
 u64 verifier_now(const struct export *x);
 
 #endif /* _VXHSD_IDENTITY_H */

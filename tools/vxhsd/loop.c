@@ -231,8 +231,8 @@ static void wait_for_work(struct loop *loop)
 	struct io_uring_cqe *cqe;
 	u64 wait = 0;
 
-	if (loop->opens && until > loop->now_us + OPEN_POLL_US)
-		until = loop->now_us + OPEN_POLL_US;
+	if (loop->opens && until > loop->next_open_us)
+		until = loop->next_open_us;
 	if (until > loop->now_us)
 		wait = until - loop->now_us;
 	ts.tv_sec = (long long)(wait / 1000000);
@@ -271,8 +271,10 @@ static void *loop_run(void *arg)
 	while (!loop->quit) {
 		wait_for_work(loop);
 		reap(loop);
-		if (loop->opens)
+		if (loop->opens && loop->now_us >= loop->next_open_us) {
+			loop->next_open_us = loop->now_us + OPEN_POLL_US;
 			vxhs_poll_opens(loop);
+		}
 		if (loop->now_us >= loop->next_tick_us) {
 			loop->next_tick_us = loop->now_us + TICK_US;
 			conns_tick(loop);

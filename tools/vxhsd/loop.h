@@ -67,6 +67,7 @@ struct loop {
 	TAILQ_HEAD(, conn) resume;	/* may go on with what waited */
 	struct open_wait *opens;	/* OPENs that wait for a fence */
 	u64 next_tick_us;
+	u64 next_open_us;		/* when to look at the fences */
 
 	/* Users of each slot of the ring's registered files. */
 	unsigned int file_users[LOOP_FILES];

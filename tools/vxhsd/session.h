@@ -10,7 +10,7 @@
 #include "export.h"
 #include "loop.h"
 
-#define MAX_LANES	256
+#define MAX_LANES	64	/* of a session */
 #define MAX_OPENS	4095	/* of a session */
 #define HANDLE_BITS	12	/* of a handle that are its slot + 1 */
 

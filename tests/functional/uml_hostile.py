@@ -1,0 +1,13 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""In user-mode Linux, with KASAN and lockdep: the breaches of vm_hostile.py
+that differ in the path they take."""
+
+import os
+import runpy
+import sys
+
+os.environ['HOSTILE'] = 'light'
+sys.argv[0] = __file__
+runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                            'vm_hostile.py'), run_name='__main__')
