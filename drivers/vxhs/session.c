@@ -703,10 +703,10 @@ static void vxhs_session_release(struct kref *ref)
 						    ref);
 	unsigned int i;
 
-	cancel_work_sync(&session->recover);
-	/* Who completed last may have been kicked a moment ago. */
+	/* Whose request ended last may still be on its way out of queue_rq. */
 	if (session->has_tag_set)
 		blk_mq_wait_quiesce_done(&session->tag_set);
+	cancel_work_sync(&session->recover);
 	for (i = 0; i < session->nr_lanes; i++)
 		vxhs_lane_free(session->lanes[i]);
 	kvfree(session->slots);

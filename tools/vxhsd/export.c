@@ -401,6 +401,30 @@ static bool conflict(u32 a, u32 b)
 	return a == VXHS_OPEN_RW || b == VXHS_OPEN_RW;
 }
 
+static void unlink_open(struct open *o)
+{
+	struct export *x = o->export;
+	struct open **pos;
+
+	for (pos = &x->opens; *pos; pos = &(*pos)->next) {
+		if (*pos == o) {
+			*pos = o->next;
+			break;
+		}
+	}
+	update_exclusive(x);
+}
+
+/*
+ * A session loses a vdisk to another.  It keeps the handle, so that it hears
+ * STALE, which is final, and not that the handle is unknown.
+ */
+static void open_revoke(struct open *o)
+{
+	atomic_store(&o->state, OPEN_REVOKED);
+	unlink_open(o);
+}
+
 /* Others that stand in the way; with TAKE_OVER they lose it. */
 static enum vxhs_status clear_the_way(struct export *x,
 				      const struct session *s,
@@ -417,7 +441,7 @@ static enum vxhs_status clear_the_way(struct export *x,
 			return VXHS_ST_BUSY;
 		log_info("export %s: taken over from %s by %s", x->name,
 			 o->session->name, s->name);
-		open_release(o, OPEN_REVOKED);
+		open_revoke(o);
 	}
 	return VXHS_ST_OK;
 }
@@ -474,7 +498,8 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 	old = session_find_open(s, x);
 	*fresh = !old;
 	o = old;
-	if (!old || old->epoch != epoch) {
+	if (!old || old->epoch != epoch ||
+	    atomic_load(&old->state) != OPEN_LIVE) {
 		o = open_new_for(s, x);
 		if (!o)
 			return VXHS_ST_NO_SPACE;
@@ -496,8 +521,8 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 }
 
 /**
- * open_release - a session lets go of a vdisk, or loses it
- * @o: the open vdisk; frames for it are refused from now on
+ * open_release - a session lets go of a vdisk
+ * @o: the open vdisk; its handle is gone from now on
  * @state: OPEN_REVOKED or OPEN_CLOSED
  *
  * Context: control_lock() held.
@@ -505,18 +530,11 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 void open_release(struct open *o, enum open_state state)
 {
 	struct export *x = o->export;
-	struct open **pos;
 
 	atomic_store(&o->state, state);
-	for (pos = &x->opens; *pos; pos = &(*pos)->next) {
-		if (*pos == o) {
-			*pos = o->next;
-			break;
-		}
-	}
+	unlink_open(o);
 	session_drop_open(o->session, o);
 	o->session = NULL;
-	update_exclusive(x);
 	export_put(x);
 	open_put(o);
 }

@@ -18,7 +18,7 @@
 #include "loop.h"
 #include "session.h"
 
-#define VERSION		"0.1"
+#define VERSION		"0.1.0"
 #define DRAIN_US	5000000
 #define SYNC_S		5
 #define RESERVED_FILES	256	/* not for connections */

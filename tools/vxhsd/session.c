@@ -71,6 +71,7 @@ static void lane_kill(struct lane *lane)
 
 /* Open vdisks */
 
+/** session_find_open - this session's open vdisk, revoked ones included */
 struct open *session_find_open(struct session *s, struct export *x)
 {
 	unsigned int i;
