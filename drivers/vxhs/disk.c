@@ -496,8 +496,7 @@ int vxhs_disk_detach(unsigned int index, struct netlink_ext_ack *extack)
 	int ret;
 
 	if (!disk) {
-		NL_SET_ERR_MSG_FMT(extack, "no vdisk is attached as /dev/vxhs%u",
-				   index);
+		NL_SET_ERR_MSG_FMT(extack, "vxhs%u is not attached", index);
 		return -ENODEV;
 	}
 	ret = vxhs_disk_stop_opens(disk, extack);

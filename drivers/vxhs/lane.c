@@ -282,6 +282,24 @@ static void vxhs_lane_set_options(struct sock *sk)
 	sk_set_memalloc(sk);
 }
 
+/* Task, may sleep. */
+static void vxhs_lane_release_socket(struct vxhs_lane *lane)
+{
+	struct sock *sk = lane->sock->sk;
+
+	sock_hold(sk);
+	/* Linger 0: resets, and purges the write queue. */
+	kernel_sock_shutdown(lane->sock, SHUT_RDWR);
+	sock_release(lane->sock);
+	lane->sock = NULL;
+	/*
+	 * Only now that no packet finds it any more: the backlog must not hold
+	 * packets from the reserves when the flag goes.
+	 */
+	sk_clear_memalloc(sk);
+	sock_put(sk);
+}
+
 static int vxhs_lane_bind(struct vxhs_lane *lane,
 			  struct netlink_ext_ack *extack)
 {
@@ -302,8 +320,9 @@ static int vxhs_lane_bind(struct vxhs_lane *lane,
 				  (struct sockaddr *)&session->key.source,
 				  sizeof(session->key.source));
 		if (ret) {
-			NL_SET_ERR_MSG(extack,
-				       "this host: cannot bind to that source address; is it one of this host's?");
+			NL_SET_ERR_MSG_FMT(extack,
+					   "%pISc is no source address of this host",
+					   &session->key.source);
 			return ret;
 		}
 	}
@@ -408,9 +427,7 @@ int vxhs_lane_connect(struct vxhs_lane *lane, struct sockaddr_storage *portal,
 	return 0;
 
 err_sock:
-	sk_clear_memalloc(sk);
-	sock_release(sock);
-	lane->sock = NULL;
+	vxhs_lane_release_socket(lane);
 	return ret;
 }
 
@@ -470,11 +487,7 @@ void vxhs_lane_abort(struct vxhs_lane *lane)
 		vxhs_lane_restore_callbacks(lane);
 		release_sock(sock->sk);
 
-		/* Linger 0: resets, and purges the write queue. */
-		kernel_sock_shutdown(sock, SHUT_RDWR);
-		sk_clear_memalloc(sock->sk);
-		sock_release(sock);
-		lane->sock = NULL;
+		vxhs_lane_release_socket(lane);
 	}
 	vxhs_send_drop_batch(lane);
 	mutex_unlock(&tx->lock);

@@ -508,8 +508,8 @@ int vxhs_nl_disk_get_doit(struct sk_buff *skb, struct genl_info *info)
 		return ret;
 	disk = vxhs_disk_find(index);
 	if (!disk) {
-		NL_SET_ERR_MSG_FMT(info->extack,
-				   "no vdisk is attached as /dev/vxhs%u", index);
+		NL_SET_ERR_MSG_FMT(info->extack, "vxhs%u is not attached",
+				   index);
 		return -ENODEV;
 	}
 	ret = vxhs_nl_reply(info, disk, disk->session);

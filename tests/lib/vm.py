@@ -77,7 +77,7 @@ def run(*args, timeout=60, **kw):
                           text=True, timeout=timeout, check=False, **kw)
 
 
-def sh(command, timeout=300):
+def sh(command, timeout=90):
     """A shell command that must succeed; its stdout."""
     done = run('sh', '-c', command, timeout=timeout)
     if done.returncode:

@@ -230,7 +230,6 @@ static void probe_fallocate(struct export *x)
 
 	x->can_punch = !fallocate(x->fd, FALLOC_FL_PUNCH_HOLE |
 				  FALLOC_FL_KEEP_SIZE, at, 1048576);
-	x->can_zero = true;
 }
 
 static void set_caps(struct export *x)
@@ -341,7 +340,6 @@ static int blockdev_open(struct export *x, const struct export_spec *spec,
 	value = 0;
 	queue_number(st.st_rdev, "discard_max_bytes", &value);
 	x->can_punch = value;
-	x->can_zero = true;
 	set_rotational(x, st.st_rdev);
 	set_caps(x);
 	identity_of_device(x);
@@ -463,11 +461,11 @@ static void discard_done(struct io *io, int res)
 
 static void zeroes_done(struct io *io, int res)
 {
-	if (unsupported(res) && io->step < STEP_WRITE)
+	if (unsupported(res) && io->step < STEP_WRITE) {
 		io->step++;
-	else if (!res && io->step != STEP_SYNC && must_sync(io))
+	} else if (!res && io->step != STEP_SYNC && must_sync(io)) {
 		io->step = STEP_SYNC;
-	else {
+	} else {
 		io_end(io, res ? io_status(res) : VXHS_ST_OK);
 		return;
 	}

@@ -356,12 +356,12 @@ static void received(struct op *op, int res, unsigned int flags)
 	conn_mark_dirty(c);
 	if (c->closing)
 		drop_pending(c);
-	else if (res > 0 && !c->last)
+	else if (!res || c->last)
+		conn_eof(c);
+	else if (res > 0)
 		take_received(c, loop->rx_bufs + (size_t)id * RX_BUF_SIZE,
 			      (size_t)res);
-	else if (!res)
-		conn_eof(c);
-	else if (res < 0 && res != -ENOBUFS && res != -EAGAIN && res != -EINTR)
+	else if (res != -ENOBUFS && res != -EAGAIN && res != -EINTR)
 		conn_close(c);
 
 	if (flags & IORING_CQE_F_BUFFER)
@@ -641,7 +641,8 @@ static const char *overdue(const struct conn *c, u64 now)
 }
 
 /**
- * conns_tick - once a second: close those that hold up a frame
+ * conns_tick - once a second: close those that hold up a frame, and let go
+ * of vdisks that are gone
  * @loop: of this thread
  *
  * A peer that takes no replies is closed only when others want the memory.
@@ -656,10 +657,12 @@ void conns_tick(struct loop *loop)
 		if (!why && c->tx && !TAILQ_EMPTY(&loop->starved) &&
 		    loop->now_us - c->tx_us > STALL_US)
 			why = "it takes no replies and memory is short";
-		if (!why)
-			continue;
-		conn_complain(c, why);
-		conn_close(c);
+		if (why) {
+			conn_complain(c, why);
+			conn_close(c);
+		} else if (!c->closing) {
+			c->dialect->tick(c);
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ enum rx {
  * @payload: so has what conn_expect() or conn_drain() announced
  * @reply: the I/O has ended; encode its reply and conn_reply() it
  * @dropped: payload will not come any more; free the I/O
+ * @tick: once a second; let go of vdisks that are gone
  * @closing: no more frames come; let go of what others may see
  * @freed: the last I/O has ended; free everything
  */
@@ -47,6 +48,7 @@ struct dialect {
 	enum rx (*payload)(struct conn *c, struct io *io);
 	void (*reply)(struct conn *c, struct io *io);
 	void (*dropped)(struct conn *c, struct io *io);
+	void (*tick)(struct conn *c);
 	void (*closing)(struct conn *c);
 	void (*freed)(struct conn *c);
 };

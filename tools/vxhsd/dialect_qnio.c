@@ -18,12 +18,11 @@
 #define MAX_DRAIN	(1ull << 30)	/* larger payloads are absurd */
 #define MAX_IOS		256		/* unanswered, of a connection */
 #define MAX_BYTES	(32u << 20)	/* the same */
-#define NR_USES		8		/* vdisks that are remembered */
+#define NR_USES		64		/* vdisks that are remembered */
 
-/** struct qnio - vdisks that this connection has named of late */
+/** struct qnio - vdisks that this connection has named, by their hash */
 struct qnio {
 	struct use *uses[NR_USES];
-	unsigned int next;		/* to be forgotten */
 };
 
 static s32 err_of(u16 status)
@@ -72,47 +71,43 @@ static const char *vdisk_name(const struct vxhs_v34_hdr *hdr,
 	return name;
 }
 
-static struct use *remember(struct conn *c, struct qnio *q, const char *name)
+static void forget(struct use **place)
 {
-	struct use *use = NULL, **place = &q->uses[q->next % NR_USES];
+	if (*place)
+		use_put(*place);
+	*place = NULL;
+}
+
+static struct use *remember(struct conn *c, struct use **place,
+			    const char *name)
+{
 	struct export *x;
 
-	if (*place) {
-		use_put(*place);
-		*place = NULL;
-	}
+	forget(place);
 	control_lock();
 	x = export_find(name);
 	if (x)
-		use = use_new(c->loop, x, NULL, NULL);
+		*place = use_new(c->loop, x, NULL, NULL);
 	control_unlock();
-	if (use) {
-		*place = use;
-		q->next++;
-	}
-	return use;
+	return *place;
 }
 
 static struct use *find_use(struct conn *c, const char *name)
 {
 	struct qnio *q = c->state;
-	unsigned int i;
+	struct use **place;
 
-	if (!q)
-		q = c->state = calloc(1, sizeof(*q));
+	if (!q) {
+		q = calloc(1, sizeof(*q));
+		c->state = q;
+	}
 	if (!q || !name)
 		return NULL;
-	for (i = 0; i < NR_USES; i++) {
-		struct use *use = q->uses[i];
-
-		if (!use || strcmp(use->export->name, name))
-			continue;
-		if (!atomic_load(&use->export->removed))
-			return use;
-		use_put(use);
-		q->uses[i] = NULL;
-	}
-	return remember(c, q, name);
+	place = &q->uses[hash64(0, name, strlen(name)) % NR_USES];
+	if (*place && !strcmp((*place)->export->name, name) &&
+	    !atomic_load(&(*place)->export->removed))
+		return *place;
+	return remember(c, place, name);
 }
 
 static u16 check_io(const struct vxhs_v34_msg *msg, const struct export *x)
@@ -297,6 +292,16 @@ static void qnio_dropped(struct conn *c, struct io *io)
 	io_free(io);
 }
 
+static void qnio_tick(struct conn *c)
+{
+	struct qnio *q = c->state;
+	unsigned int i;
+
+	for (i = 0; q && i < NR_USES; i++)
+		if (q->uses[i] && atomic_load(&q->uses[i]->export->removed))
+			forget(&q->uses[i]);
+}
+
 static void qnio_closing(struct conn *c)
 {
 	(void)c;
@@ -308,8 +313,7 @@ static void qnio_freed(struct conn *c)
 	unsigned int i;
 
 	for (i = 0; q && i < NR_USES; i++)
-		if (q->uses[i])
-			use_put(q->uses[i]);
+		forget(&q->uses[i]);
 	free(q);
 	c->state = NULL;
 }
@@ -321,6 +325,7 @@ const struct dialect dialect_qnio = {
 	.payload = qnio_payload,
 	.reply = qnio_reply,
 	.dropped = qnio_dropped,
+	.tick = qnio_tick,
 	.closing = qnio_closing,
 	.freed = qnio_freed,
 };

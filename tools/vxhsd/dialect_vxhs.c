@@ -250,6 +250,20 @@ static void drop_handle(struct handle *h)
 	h->handle = 0;
 }
 
+/* Others have closed what this lane still knows. */
+static void vxhs_tick(struct conn *c)
+{
+	struct native *n = c->state;
+	unsigned int i;
+
+	for (i = 0; i < n->nr_handles; i++) {
+		struct use *use = n->handles[i].use;
+
+		if (use && atomic_load(&use->open->state) == OPEN_CLOSED)
+			drop_handle(&n->handles[i]);
+	}
+}
+
 /* A handle from OPEN on any lane of this session and epoch. */
 static struct use *find_use(struct conn *c, u32 handle)
 {
@@ -546,7 +560,7 @@ static enum rx vxhs_header(struct conn *c, const void *hdr)
 	rule = vxhs_get_request(hdr, n->features, &req);
 	if (rule)
 		return breach(c, rule);
-	if (!n->lane != (req.opcode == VXHS_OP_LOGIN)) {
+	if ((n->lane == NULL) != (req.opcode == VXHS_OP_LOGIN)) {
 		conn_complain(c, n->lane ? "it sent a second LOGIN" :
 					   "its first frame is not LOGIN");
 		return RX_CLOSE;
@@ -598,6 +612,33 @@ static enum rx vxhs_payload(struct conn *c, struct io *io)
 	}
 }
 
+/**
+ * vxhs_send_event - tell a client something, if it wants to know
+ * @c: a lane of this thread's loop
+ * @kind: enum vxhs_event
+ * @handle: of the vdisk that it is about
+ */
+void vxhs_send_event(struct conn *c, u8 kind, u32 handle)
+{
+	struct native *n = c->state;
+	struct vxhs_reply event = {
+		.tag = handle,
+		.opcode = kind,
+		.event = true,
+	};
+	struct io *io;
+
+	if (c->closing || !(n->features & VXHS_F_EVENTS) ||
+	    c->nr_ios >= MAX_IOS)
+		return;
+	io = io_new(c);
+	if (!io)
+		return;
+	io->hdr_len = sizeof(io->hdr.native);
+	vxhs_put_reply(&io->hdr.native, &event, n->features);
+	conn_reply(c, io, NULL, 0);
+}
+
 /* The loop's thread.  Answers to a closing connection only free the I/O. */
 static void drop_waits(struct conn *c)
 {
@@ -647,6 +688,7 @@ const struct dialect dialect_vxhs = {
 	.payload = vxhs_payload,
 	.reply = vxhs_reply,
 	.dropped = vxhs_dropped,
+	.tick = vxhs_tick,
 	.closing = vxhs_closing,
 	.freed = vxhs_freed,
 };

@@ -423,6 +423,7 @@ static void open_revoke(struct open *o)
 {
 	atomic_store(&o->state, OPEN_REVOKED);
 	unlink_open(o);
+	session_event(o->session, VXHS_EV_LEASE_LOST, o->handle);
 }
 
 /* Others that stand in the way; with TAKE_OVER they lose it. */

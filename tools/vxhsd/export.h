@@ -53,7 +53,6 @@ struct export {
 	u8 *mem;
 	u32 dio_align;			/* bytes; 1 where anything goes */
 	bool can_punch;
-	bool can_zero;
 
 	/* Any thread, without the lock. */
 	atomic_uint refs;

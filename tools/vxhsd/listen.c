@@ -159,7 +159,7 @@ static void deal_out(int fd)
 	struct arrival *a;
 
 	if (atomic_fetch_add(&nr_conns_total, 1) >= max_conns) {
-		log_peer("a connection is refused, for %u are open, all that the limit of open files allows",
+		log_peer("a connection is refused: %u are open, which is the limit",
 			 max_conns);
 		goto refuse;
 	}

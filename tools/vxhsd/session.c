@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "conn.h"
+#include "dialect.h"
 #include "log.h"
 #include "session.h"
 
@@ -172,6 +173,53 @@ static void session_close(struct session *s)
 	session_put(s);
 }
 
+/** struct event - an event on its way to a lane's loop */
+struct event {
+	struct msg msg;
+	struct lane *lane;
+	u8 kind;
+	u32 handle;
+};
+
+static void event_msg(struct loop *loop, struct msg *msg)
+{
+	struct event *e = (struct event *)msg;
+
+	(void)loop;
+	if (e->lane->conn)
+		vxhs_send_event(e->lane->conn, e->kind, e->handle);
+	lane_put(e->lane);
+	free(e);
+}
+
+/**
+ * session_event - tell a client something, on every lane
+ * @s: its session
+ * @kind: what
+ * @handle: of the vdisk that it is about
+ *
+ * A hint: without memory nothing is sent.
+ *
+ * Context: control_lock() held.
+ */
+void session_event(struct session *s, enum vxhs_event kind, u32 handle)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->lane_count; i++) {
+		struct event *e = s->lanes[i] ? calloc(1, sizeof(*e)) : NULL;
+
+		if (!e)
+			continue;
+		e->msg.fn = event_msg;
+		e->lane = s->lanes[i];
+		e->kind = (u8)kind;
+		e->handle = handle;
+		atomic_fetch_add(&e->lane->refs, 1);
+		loop_send(e->lane->loop, &e->msg);
+	}
+}
+
 static struct session *session_new(const struct vxhs_login *login,
 				   const struct conn *c)
 {
@@ -294,17 +342,19 @@ enum vxhs_status session_login(const struct vxhs_login *login,
 			       struct conn *c, struct lane **out,
 			       u32 *kato_ms)
 {
-	enum vxhs_status status = VXHS_ST_OK;
+	enum vxhs_status status;
 	struct session *s;
 
 	if (login->lane_count > MAX_LANES)
 		return VXHS_ST_INVALID;
 	control_lock();
 	s = find_session(login->session_id);
-	if (s)
+	if (s) {
 		status = join(s, login, c);
-	else if (!(s = session_new(login, c)))
-		status = VXHS_ST_NO_SPACE;
+	} else {
+		s = session_new(login, c);
+		status = s ? VXHS_ST_OK : VXHS_ST_NO_SPACE;
+	}
 	if (!status) {
 		*out = add_lane(s, login, c);
 		if (!*out)

@@ -83,6 +83,7 @@ struct open *session_find_open(struct session *s, struct export *x);
 struct open *session_find_handle(struct session *s, u32 handle);
 bool session_add_open(struct session *s, struct open *o);
 void session_drop_open(struct session *s, struct open *o);
+void session_event(struct session *s, enum vxhs_event kind, u32 handle);
 void session_get(struct session *s);
 void session_put(struct session *s);
 
