@@ -25,7 +25,7 @@
 /* By index; an entry is reserved (zero) while its disk is made. */
 static DEFINE_XARRAY_ALLOC(disks);
 
-static struct workqueue_struct *free_wq;
+static struct workqueue_struct *disk_wq;
 
 static int vxhs_opcode(const struct request *rq)
 {
@@ -69,6 +69,7 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 	io->opcode = opcode;
 	io->length = opcode == VXHS_OP_FLUSH ? 0 : blk_rq_bytes(rq);
 	io->status = BLK_STS_OK;
+	io->dirty = opcode == VXHS_OP_FLUSH && xchg(&disk->dirty, false);
 	blk_mq_start_request(rq);
 	trace_vxhs_io_queue(rq, io, lane);
 	vxhs_send_push(lane, io);
@@ -90,12 +91,7 @@ static void vxhs_commit_rqs(struct blk_mq_hw_ctx *hctx)
 /* Softirq, or wherever vxhs_io_end() was called. */
 static void vxhs_complete_rq(struct request *rq)
 {
-	struct vxhs_disk *disk = rq->q->queuedata;
-	blk_status_t status = vxhs_rq_to_io(rq)->status;
-
-	if (unlikely(status != BLK_STS_OK && status != BLK_STS_NOTSUPP))
-		atomic64_inc(&disk->errors);
-	blk_mq_end_request(rq, status);
+	blk_mq_end_request(rq, vxhs_rq_to_io(rq)->status);
 }
 
 /*
@@ -139,7 +135,7 @@ static void vxhs_free_disk(struct gendisk *gendisk)
 {
 	struct vxhs_disk *disk = gendisk->private_data;
 
-	queue_work(free_wq, &disk->free_work);
+	queue_work(disk_wq, &disk->free_work);
 }
 
 static const struct block_device_operations vxhs_fops = {
@@ -154,7 +150,7 @@ static void vxhs_disk_release(struct kref *ref)
 
 	vxhs_session_put(disk->session);
 	kfree(disk);
-	/* Nobody but us and free_wq, which module exit waits for. */
+	/* Nobody but us and disk_wq, which module exit waits for. */
 	module_put(THIS_MODULE);
 }
 
@@ -246,18 +242,24 @@ u64 vxhs_disk_requests(const struct vxhs_disk *disk)
  * vxhs_disk_flushed - a FLUSH was answered
  * @disk: whose
  * @verifier: from the answer
+ * @dirty: there were acknowledged, unflushed writes when it began
  *
  * The verifier changes exactly when acknowledged, unflushed writes may have
- * been lost (section 5.4).
+ * been lost; a client without such writes takes the new value (section 5.4).
  *
- * Context: any.
+ * Context: any; the block layer sends one FLUSH of a disk at a time.
  * Return: what FLUSH is to say
  */
-blk_status_t vxhs_disk_flushed(struct vxhs_disk *disk, u64 verifier)
+blk_status_t vxhs_disk_flushed(struct vxhs_disk *disk, u64 verifier,
+			       bool dirty)
 {
 	if (likely(verifier == disk->geometry.verifier && !disk->lost))
 		return BLK_STS_OK;
 	if (!disk->lost) {
+		if (!dirty && !READ_ONCE(disk->dirty)) {
+			disk->geometry.verifier = verifier;
+			return BLK_STS_OK;
+		}
 		WRITE_ONCE(disk->lost, true);
 		pr_err_ratelimited("%s: %s may have lost acknowledged writes: every FLUSH fails from now on; check the data, then detach and attach\n",
 				   disk->gendisk->disk_name,
@@ -361,6 +363,7 @@ static int vxhs_disk_add(struct vxhs_disk *disk, struct netlink_ext_ack *extack)
 	if (disk->mode == VXHS_MODE_READ_ONLY)
 		set_disk_ro(gendisk, true);
 
+	set_bit(GD_SUPPRESS_PART_SCAN, &gendisk->state);
 	ret = device_add_disk(NULL, gendisk, vxhs_sysfs_groups);
 	if (ret) {
 		NL_SET_ERR_MSG(extack, "this host: cannot add the block device");
@@ -373,6 +376,35 @@ static int vxhs_disk_add(struct vxhs_disk *disk, struct netlink_ext_ack *extack)
 	return 0;
 }
 
+static void vxhs_disk_scan_work(struct work_struct *work)
+{
+	struct vxhs_disk *disk = container_of(work, struct vxhs_disk,
+					      scan_work);
+	struct gendisk *gendisk = disk->gendisk;
+
+	mutex_lock(&gendisk->open_mutex);
+	clear_bit(GD_SUPPRESS_PART_SCAN, &gendisk->state);
+	if (!disk->detaching)
+		bdev_disk_changed(gendisk, false);
+	mutex_unlock(&gendisk->open_mutex);
+	complete_all(&disk->scanned);
+	vxhs_disk_put(disk);
+}
+
+/*
+ * Read the partition table.  A server may never answer that: so not within
+ * add_disk(), when the disk cannot be found and detached yet, and without
+ * waiting for ever.
+ */
+static void vxhs_disk_scan(struct vxhs_disk *disk, unsigned long deadline)
+{
+	vxhs_disk_get(disk);	/* the work's */
+	queue_work(disk_wq, &disk->scan_work);
+	wait_for_completion_killable_timeout(&disk->scanned,
+					     max((long)(deadline - jiffies),
+						 1L));
+}
+
 static struct vxhs_disk *vxhs_disk_alloc(struct vxhs_session *session,
 					 const struct vxhs_attach *attach)
 {
@@ -382,6 +414,8 @@ static struct vxhs_disk *vxhs_disk_alloc(struct vxhs_session *session,
 		return NULL;
 	kref_init(&disk->ref);
 	INIT_WORK(&disk->free_work, vxhs_disk_free_work);
+	INIT_WORK(&disk->scan_work, vxhs_disk_scan_work);
+	init_completion(&disk->scanned);
 	kref_get(&session->ref);
 	disk->session = session;
 	disk->mode = attach->mode;
@@ -429,20 +463,15 @@ struct vxhs_disk *vxhs_disk_attach(const struct vxhs_attach *attach,
 	list_add_tail(&disk->entry, &session->disks);
 	session->nr_disks++;
 
-	/*
-	 * add_disk() reads the partition table: not under a lock that others
-	 * need.  The entry in the list keeps the session and the name.
-	 */
-	mutex_unlock(&session->lock);
 	ret = vxhs_disk_add(disk, extack);
-	if (!ret)
-		xa_store(&disks, disk->index, disk, GFP_KERNEL);
-	mutex_lock(&session->lock);
 	if (ret)
 		goto err_close;
-	vxhs_disk_get(disk);
+	vxhs_disk_get(disk);	/* the caller's */
 	vxhs_netlink_notify(VXHS_CHANGE_ATTACHED, session, disk);
+	/* From here on others find it, and may detach it. */
+	xa_store(&disks, disk->index, disk, GFP_KERNEL);
 	vxhs_session_unlock(session);
+	vxhs_disk_scan(disk, deadline);
 	return disk;
 
 err_close:
@@ -465,6 +494,12 @@ static int vxhs_disk_stop_opens(struct vxhs_disk *disk,
 	struct gendisk *gendisk = disk->gendisk;
 	int ret = 0;
 
+	/* The scan holds open_mutex while it waits for the server. */
+	if (!try_wait_for_completion(&disk->scanned)) {
+		NL_SET_ERR_MSG(extack,
+			       "its partition table is still being read; try again");
+		return -EBUSY;
+	}
 	mutex_lock(&gendisk->open_mutex);
 	if (disk->detaching) {
 		NL_SET_ERR_MSG(extack, "it is being detached already");
@@ -510,7 +545,8 @@ int vxhs_disk_detach(unsigned int index, struct netlink_ext_ack *extack)
 	mutex_lock(&session->lock);
 	session->nr_disks--;
 	list_del(&disk->entry);
-	vxhs_session_close_vdisk(session, disk->geometry.handle);
+	if (session->nr_disks)	/* else LOGOUT will do */
+		vxhs_session_close_vdisk(session, disk->geometry.handle);
 	vxhs_netlink_notify(VXHS_CHANGE_DETACHED, session, disk);
 	xa_erase(&disks, index);
 	put_disk(disk->gendisk);
@@ -529,13 +565,13 @@ out:
  */
 int vxhs_disk_init(void)
 {
-	free_wq = alloc_workqueue("vxhs_free", WQ_UNBOUND, 0);
-	return free_wq ? 0 : -ENOMEM;
+	disk_wq = alloc_workqueue("vxhs_disk", WQ_UNBOUND, 0);
+	return disk_wq ? 0 : -ENOMEM;
 }
 
 /** vxhs_disk_exit - module exit of this room; no disk is left */
 void vxhs_disk_exit(void)
 {
-	destroy_workqueue(free_wq);
+	destroy_workqueue(disk_wq);
 	xa_destroy(&disks);
 }

@@ -6,6 +6,7 @@
 #define _VXHS_DISK_H
 
 #include <linux/blk-mq.h>
+#include <linux/completion.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/workqueue.h>
@@ -46,11 +47,14 @@ struct vxhs_attach {
  * @entry: in session->disks, under session->lock
  * @ref: references: the gendisk's life, each user
  * @free_work: ends the gendisk's reference
+ * @scan_work: reads the partition table
+ * @scanned: completed when it was read
  * @index: N of /dev/vxhsN
  * @name: of the vdisk
  * @mode: how it is open
  * @geometry: as the server has it
  * @detaching: no more opens; under gendisk->open_mutex
+ * @dirty: writes were acknowledged since the last FLUSH began
  * @lost: acknowledged, unflushed writes may be lost: every FLUSH fails
  * @errors: requests failed
  */
@@ -60,11 +64,14 @@ struct vxhs_disk {
 	struct list_head	entry;
 	struct kref		ref;
 	struct work_struct	free_work;
+	struct work_struct	scan_work;
+	struct completion	scanned;
 	unsigned int		index;
 	char			name[VXHS_NAME_MAX + 1];
 	enum vxhs_mode		mode;
 	struct vxhs_geometry	geometry;
 	bool			detaching;
+	bool			dirty;
 	bool			lost;
 	atomic64_t		errors;
 };
@@ -78,7 +85,8 @@ struct vxhs_disk *vxhs_disk_find(unsigned int index);
 struct vxhs_disk *vxhs_disk_next(unsigned int *index);
 void vxhs_disk_put(struct vxhs_disk *disk);
 u64 vxhs_disk_requests(const struct vxhs_disk *disk);
-blk_status_t vxhs_disk_flushed(struct vxhs_disk *disk, u64 verifier);
+blk_status_t vxhs_disk_flushed(struct vxhs_disk *disk, u64 verifier,
+			       bool dirty);
 
 int vxhs_disk_init(void);
 void vxhs_disk_exit(void);

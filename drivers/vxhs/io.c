@@ -3,6 +3,7 @@
  * The end of a request's life: its tag and its share of the lane's credit go
  * back, then the block layer gets it.
  */
+#include "disk.h"
 #include "io.h"
 #include "lane.h"
 #include "trace.h"
@@ -25,6 +26,24 @@ void vxhs_io_release(struct vxhs_io *io)
 		vxhs_lane_queue_work(lane, 0);
 }
 
+/* What the disk remembers of a request. */
+static void vxhs_io_account(struct vxhs_disk *disk, const struct vxhs_io *io)
+{
+	bool dirty = false;
+
+	if (likely(io->status == BLK_STS_OK))
+		dirty = io->opcode == VXHS_OP_WRITE ||
+			io->opcode == VXHS_OP_DISCARD ||
+			io->opcode == VXHS_OP_WRITE_ZEROES;
+	else if (io->status != BLK_STS_NOTSUPP)
+		atomic64_inc(&disk->errors);
+	/* A FLUSH that failed has flushed nothing. */
+	if (unlikely(io->dirty && io->status != BLK_STS_OK))
+		dirty = true;
+	if (dirty && !READ_ONCE(disk->dirty))
+		WRITE_ONCE(disk->dirty, true);
+}
+
 /**
  * vxhs_io_end - give a request back to the block layer with @io->status
  * @io: a request that nobody else knows any more
@@ -38,6 +57,7 @@ void vxhs_io_end(struct vxhs_io *io, struct io_comp_batch *batch)
 	struct request *rq = vxhs_io_to_rq(io);
 
 	trace_vxhs_io_end(rq, io);
+	vxhs_io_account(rq->q->queuedata, io);
 	if (blk_mq_complete_request_remote(rq))
 		return;
 	if (!blk_mq_add_to_batch(rq, batch, io->status != BLK_STS_OK,

@@ -68,6 +68,7 @@ struct vxhs_slot {
  * @length: bytes of the I/O on the vdisk
  * @opcode: enum vxhs_opcode
  * @status: the result, valid once replied
+ * @dirty: of a FLUSH: there was something to flush
  * @verifier: receiver: FLUSH's body
  */
 struct vxhs_io {
@@ -80,6 +81,7 @@ struct vxhs_io {
 	u32			length;
 	u8			opcode;
 	blk_status_t		status;
+	bool			dirty;
 	struct vxhs_flush_rsp	verifier;
 };
 

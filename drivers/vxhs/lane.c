@@ -30,6 +30,12 @@
  */
 static struct workqueue_struct *lane_wq;
 
+/*
+ * The first memalloc socket of a host patches kernel text, and the last one
+ * again: this one keeps that from happening at each attach and detach.
+ */
+static struct socket *memalloc_sock;
+
 /**
  * vxhs_lane_queue_work - have the worker look at the lane
  * @lane: any
@@ -215,8 +221,7 @@ static void vxhs_lane_keepalive(struct work_struct *work)
  */
 void vxhs_lane_keepalive_start(struct vxhs_lane *lane, u32 kato_ms)
 {
-	/* A delay of jiffies must not overflow: a day is long enough. */
-	lane->kato = msecs_to_jiffies(min(kato_ms, 86400000U));
+	lane->kato = msecs_to_jiffies(kato_ms);
 	lane->last_rx = jiffies;
 	queue_delayed_work(lane_wq, &lane->keepalive, lane->kato / 8 + 1);
 }
@@ -273,7 +278,8 @@ static void vxhs_lane_set_options(struct sock *sk)
 	tcp_sock_set_keepidle(sk, 5);
 	tcp_sock_set_keepintvl(sk, 2);
 	tcp_sock_set_keepcnt(sk, 5);
-	tcp_sock_set_user_timeout(sk, 15000);
+	/* Long, for a v34 server reads nothing while it does slow I/O. */
+	tcp_sock_set_user_timeout(sk, 60000);
 	/* Its end is an abort: what is queued must not go out afterwards. */
 	sock_no_linger(sk);
 	/* Writeback and swap go through here. */
@@ -289,7 +295,6 @@ static void vxhs_lane_release_socket(struct vxhs_lane *lane)
 
 	sock_hold(sk);
 	/* Linger 0: resets, and purges the write queue. */
-	kernel_sock_shutdown(lane->sock, SHUT_RDWR);
 	sock_release(lane->sock);
 	lane->sock = NULL;
 	/*
@@ -481,8 +486,7 @@ void vxhs_lane_abort(struct vxhs_lane *lane)
 	if (sock) {
 		lock_sock(sock->sk);
 		/* Replies that arrived before the connection broke count. */
-		while (vxhs_receive(lane, SIZE_MAX))
-			cond_resched();
+		vxhs_receive(lane, SIZE_MAX);
 		lane->rx.dead = true;
 		vxhs_lane_restore_callbacks(lane);
 		release_sock(sock->sk);
@@ -500,17 +504,17 @@ void vxhs_lane_abort(struct vxhs_lane *lane)
 /**
  * vxhs_lane_close - end a lane that carries no requests
  * @lane: in any state; DOWN afterwards
+ * @deadline: in jiffies, for the answer to LOGOUT
  *
  * A native server is told with LOGOUT, so that it need not wait for kato.
  *
  * Context: task, may sleep, the session's lock held.
  */
-void vxhs_lane_close(struct vxhs_lane *lane)
+void vxhs_lane_close(struct vxhs_lane *lane, unsigned long deadline)
 {
 	if (cmpxchg(&lane->state, VXHS_LANE_UP, VXHS_LANE_CLOSING) ==
 	    VXHS_LANE_UP && lane->dialect == VXHS_DIALECT_NATIVE)
-		vxhs_lane_command(lane, VXHS_OP_LOGOUT, NULL, 0, 0,
-				  jiffies + HZ);
+		vxhs_lane_command(lane, VXHS_OP_LOGOUT, NULL, 0, 0, deadline);
 	vxhs_lane_abort(lane);
 }
 
@@ -539,10 +543,9 @@ void vxhs_lane_command_end(struct vxhs_lane *lane, int error)
 static int vxhs_lane_do_command(struct vxhs_lane *lane, unsigned long deadline)
 {
 	struct vxhs_command *command = &lane->command;
-	enum vxhs_lane_state state = READ_ONCE(lane->state);
 	bool done;
 
-	if (state != VXHS_LANE_UP && state != VXHS_LANE_CLOSING)
+	if (!vxhs_lane_can_send(lane))
 		return -ENOTCONN;
 
 	reinit_completion(&command->done);
@@ -552,8 +555,7 @@ static int vxhs_lane_do_command(struct vxhs_lane *lane, unsigned long deadline)
 	spin_unlock_bh(&command->lock);
 
 	/* A lane that breaks from here on ends the command; if it did ... */
-	state = READ_ONCE(lane->state);
-	if (state != VXHS_LANE_UP && state != VXHS_LANE_CLOSING)
+	if (!vxhs_lane_can_send(lane))
 		vxhs_lane_command_end(lane, -ENOTCONN);
 	else
 		vxhs_send_kick(lane);
@@ -677,12 +679,26 @@ int vxhs_lane_stat(struct vxhs_lane *lane, const char *vdisk, u64 offer,
  */
 int vxhs_lane_init(void)
 {
+	int ret;
+
+	ret = sock_create_kern(&init_net, AF_INET, SOCK_STREAM, IPPROTO_TCP,
+			       &memalloc_sock);
+	if (ret)
+		return ret;
+	sk_set_memalloc(memalloc_sock->sk);
+
 	lane_wq = alloc_workqueue("vxhs_lane", WQ_MEM_RECLAIM | WQ_HIGHPRI, 0);
-	return lane_wq ? 0 : -ENOMEM;
+	if (lane_wq)
+		return 0;
+	sk_clear_memalloc(memalloc_sock->sk);
+	sock_release(memalloc_sock);
+	return -ENOMEM;
 }
 
 /** vxhs_lane_exit - module exit of this room; no lane is left */
 void vxhs_lane_exit(void)
 {
 	destroy_workqueue(lane_wq);
+	sk_clear_memalloc(memalloc_sock->sk);
+	sock_release(memalloc_sock);
 }

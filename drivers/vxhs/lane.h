@@ -27,9 +27,12 @@ struct vxhs_session;
 #define VXHS_TX_BYTES		(256 << 10) /* a batch ends beyond that */
 #define VXHS_MAX_IO		SZ_1M	/* bytes of one request, at most */
 #define VXHS_MAX_SEGMENTS	256	/* of one request */
-/* A request at its worst: each segment and each page a piece of its own. */
-#define VXHS_TX_BVECS		(2 * VXHS_MAX_SEGMENTS + VXHS_TX_BATCH + 1)
-#define VXHS_TX_FRAGS		(2 * VXHS_MAX_SEGMENTS + 2)
+/*
+ * A request at its worst: each segment copied page by page, with two borders
+ * inside a page each; and its header.
+ */
+#define VXHS_TX_BVECS		(2 * VXHS_MAX_SEGMENTS + VXHS_MAX_IO / SZ_4K + 1)
+#define VXHS_TX_FRAGS		VXHS_TX_BVECS
 /* A v34 server grants nothing: bounds of our own, per lane. */
 #define VXHS_V34_INFLIGHT	128
 #define VXHS_V34_INFLIGHT_BYTES	(16 << 20)
@@ -156,7 +159,7 @@ struct vxhs_rx {
  * @features: VXHS_F_* agreed on
  * @max_inflight: requests that the server grants
  * @max_inflight_bytes: bytes of payloads that the server grants
- * @sock: the connection; changed under tx.lock
+ * @sock: the connection; changed under tx.lock once the lane was up
  * @data_ready: the socket's own callback, as the next two
  * @write_space: see @data_ready
  * @state_change: see @data_ready
@@ -212,6 +215,14 @@ static inline bool vxhs_lane_is_up(const struct vxhs_lane *lane)
 	return READ_ONCE(lane->state) == VXHS_LANE_UP;
 }
 
+/* LOGOUT goes out on a lane that is closing. */
+static inline bool vxhs_lane_can_send(const struct vxhs_lane *lane)
+{
+	enum vxhs_lane_state state = READ_ONCE(lane->state);
+
+	return state == VXHS_LANE_UP || state == VXHS_LANE_CLOSING;
+}
+
 struct vxhs_lane *vxhs_lane_alloc(struct vxhs_session *session,
 				  unsigned int index);
 void vxhs_lane_free(struct vxhs_lane *lane);
@@ -221,7 +232,7 @@ void vxhs_lane_keepalive_start(struct vxhs_lane *lane, u32 kato_ms);
 void vxhs_lane_queue_work(struct vxhs_lane *lane, unsigned long delay);
 void vxhs_lane_fail(struct vxhs_lane *lane, const char *reason);
 void vxhs_lane_abort(struct vxhs_lane *lane);
-void vxhs_lane_close(struct vxhs_lane *lane);
+void vxhs_lane_close(struct vxhs_lane *lane, unsigned long deadline);
 int vxhs_lane_command(struct vxhs_lane *lane, u8 opcode, const void *body,
 		      size_t body_len, u32 handle, unsigned long deadline);
 int vxhs_lane_stat(struct vxhs_lane *lane, const char *vdisk, u64 offer,

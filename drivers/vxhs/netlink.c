@@ -8,6 +8,7 @@
 #include <linux/blkdev.h>
 #include <linux/in.h>
 #include <linux/in6.h>
+#include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/slab.h>
 #include <net/genetlink.h>
@@ -444,9 +445,16 @@ int vxhs_nl_attach_doit(struct sk_buff *skb, struct genl_info *info)
 		NL_SET_ERR_MSG(extack, "attach needs a disk and a session");
 		return -EINVAL;
 	}
+	/* Nothing else keeps the module while there is no disk yet. */
+	if (!try_module_get(THIS_MODULE)) {
+		NL_SET_ERR_MSG(extack, "the module is being unloaded");
+		return -ENODEV;
+	}
 	key = kzalloc(sizeof(*key), GFP_KERNEL);
-	if (!key)
-		return -ENOMEM;
+	if (!key) {
+		ret = -ENOMEM;
+		goto out;
+	}
 	attach.key = key;
 	ret = vxhs_nl_parse_session(info->attrs[VXHS_A_SESSION], &attach, key,
 				    extack);
@@ -465,6 +473,8 @@ int vxhs_nl_attach_doit(struct sk_buff *skb, struct genl_info *info)
 	vxhs_disk_put(disk);
 out:
 	kfree(key);
+	/* The disk has its own; module exit waits for this operation to end. */
+	module_put(THIS_MODULE);
 	return ret;
 }
 

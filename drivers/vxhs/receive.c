@@ -37,6 +37,18 @@ void vxhs_receive_reset(struct vxhs_lane *lane)
 	vxhs_receive_next_header(lane);
 }
 
+/**
+ * vxhs_receive_is_idle - is the receiver between two frames?
+ * @lane: the socket lock is held
+ *
+ * Return: true if no byte of the next frame has come
+ */
+bool vxhs_receive_is_idle(const struct vxhs_lane *lane)
+{
+	return lane->rx.phase == VXHS_RX_HEADER &&
+	       lane->rx.body == lane->rx.header;
+}
+
 static void vxhs_receive_break(struct vxhs_lane *lane, enum vxhs_rule rule)
 {
 	lane->rx.dead = true;
@@ -149,11 +161,13 @@ static enum vxhs_rule vxhs_receive_lane_reply(struct vxhs_lane *lane,
 {
 	u32 generation = vxhs_tag_generation(rsp->tag);
 	enum vxhs_rule rule;
+	u32 ping;
 
 	switch (vxhs_tag_index(rsp->tag)) {
 	case VXHS_TAG_PING:
-		if (!lane->ping || READ_ONCE(lane->ping_queued) ||
-		    lane->ping != generation)
+		ping = READ_ONCE(lane->ping);
+		if (!ping || ping != generation ||
+		    READ_ONCE(lane->ping_queued))
 			return VXHS_RULE_TAG;
 		rule = vxhs_check_reply(rsp, VXHS_OP_PING, 0);
 		if (rule)
@@ -263,7 +277,8 @@ static void vxhs_receive_body_done(struct vxhs_lane *lane)
 		return;
 	}
 	io->status = vxhs_disk_flushed(vxhs_io_to_rq(io)->q->queuedata,
-				       le64_to_cpu(io->verifier.verifier));
+				       le64_to_cpu(io->verifier.verifier),
+				       io->dirty);
 	vxhs_receive_io_done(lane, io);
 }
 
@@ -375,6 +390,11 @@ bool vxhs_receive(struct vxhs_lane *lane, size_t budget)
 	struct vxhs_io *io, *next;
 	LIST_HEAD(done);
 
+	/* It would never be read, and stop what is behind it. */
+	if (unlikely(tcp_sk(sk)->urg_data) && !rx->dead) {
+		rx->dead = true;
+		vxhs_lane_fail(lane, "server sent urgent data");
+	}
 	if (rx->dead || tcp_read_sock(sk, &desc, vxhs_receive_skb) <= 0)
 		return false;
 	WRITE_ONCE(lane->last_rx, jiffies);

@@ -98,15 +98,26 @@ static void vxhs_send_free_frags(struct vxhs_tx *tx)
 		page_frag_free(tx->frag[--tx->nr_frags]);
 }
 
-/* Physically contiguous pieces become one: headers of reads, merged bios. */
+/* The worker will try again.  Return: 0 bytes to send */
+static size_t vxhs_send_no_memory(struct vxhs_lane *lane)
+{
+	vxhs_send_free_frags(&lane->tx);
+	WRITE_ONCE(lane->tx.stalled, true);
+	vxhs_lane_queue_work(lane, VXHS_SEND_RETRY);
+	return 0;
+}
+
+/* Contiguous pieces become one: headers of reads, merged bios. */
 static void vxhs_send_add(struct vxhs_tx *tx, struct page *page,
 			  unsigned int offset, unsigned int len)
 {
 	if (tx->nr_bvecs) {
 		struct bio_vec *last = &tx->bvec[tx->nr_bvecs - 1];
+		unsigned int end = last->bv_offset + last->bv_len;
 
-		if (bvec_phys(last) + last->bv_len ==
-		    page_to_phys(page) + offset) {
+		if (last->bv_page + end / PAGE_SIZE ==
+		    page + offset / PAGE_SIZE &&
+		    offset_in_page(end) == offset_in_page(offset)) {
 			last->bv_len += len;
 			return;
 		}
@@ -145,7 +156,10 @@ static bool vxhs_send_add_data(struct vxhs_tx *tx, struct request *rq)
 	struct bio_vec bv;
 
 	rq_for_each_bvec(bv, rq, iter) {
-		if (likely(sendpages_ok(bv.bv_page, bv.bv_len, bv.bv_offset)))
+		/* sendpages_ok() counts from the start of the first page. */
+		if (likely(sendpages_ok(bv.bv_page, bv.bv_len +
+					offset_in_page(bv.bv_offset),
+					bv.bv_offset)))
 			vxhs_send_add(tx, bv.bv_page, bv.bv_offset, bv.bv_len);
 		else if (!vxhs_send_add_copy(tx, bv))
 			return false;
@@ -225,9 +239,9 @@ static bool vxhs_send_fits(const struct vxhs_tx *tx, struct request *rq,
 	unsigned int need = 1;
 
 	if (payload)
-		need += blk_rq_nr_phys_segments(rq) +
-			DIV_ROUND_UP(payload, PAGE_SIZE);
-	return tx->nr_bvecs + need <= VXHS_TX_BVECS;
+		need += 2 * blk_rq_nr_phys_segments(rq) + payload / PAGE_SIZE;
+	return tx->nr_bvecs + need <= VXHS_TX_BVECS &&
+	       tx->nr_frags + need <= VXHS_TX_FRAGS;
 }
 
 /* One request more: its header into @header, its data behind it. */
@@ -269,8 +283,10 @@ static size_t vxhs_send_build_requests(struct vxhs_lane *lane)
 	size_t bytes = 0;
 	u8 *header;
 
+	/* All headers in one piece: page_frag_alloc() may have but a page. */
 	list_for_each_entry(io, &tx->queue, entry) {
-		if (++count == VXHS_TX_BATCH)
+		if (++count == min_t(unsigned int, VXHS_TX_BATCH,
+				     PAGE_SIZE / header_size))
 			break;
 	}
 	io = list_first_entry_or_null(&tx->queue, struct vxhs_io, entry);
@@ -279,7 +295,7 @@ static size_t vxhs_send_build_requests(struct vxhs_lane *lane)
 
 	header = vxhs_send_frag(tx, count * header_size);
 	if (!header)
-		goto no_memory;
+		return vxhs_send_no_memory(lane);
 
 	list_for_each_entry_safe(io, next, &tx->queue, entry) {
 		u32 payload = vxhs_payload_len(io);
@@ -292,19 +308,13 @@ static size_t vxhs_send_build_requests(struct vxhs_lane *lane)
 			break;
 		if (!vxhs_send_add_io(lane, io, header)) {
 			if (!bytes)
-				goto no_memory;
+				return vxhs_send_no_memory(lane);
 			break;
 		}
 		bytes += header_size + payload;
 		header += header_size;
 	}
 	return bytes;
-
-no_memory:
-	vxhs_send_free_frags(tx);
-	WRITE_ONCE(tx->stalled, true);
-	vxhs_lane_queue_work(lane, VXHS_SEND_RETRY);
-	return 0;
 }
 
 /* The lane's own command, if one is queued. */
@@ -317,10 +327,8 @@ static size_t vxhs_send_build_command(struct vxhs_lane *lane)
 	if (READ_ONCE(command->state) != VXHS_COMMAND_QUEUED)
 		return 0;
 	copy = vxhs_send_frag(&lane->tx, VXHS_COMMAND_OUT);
-	if (!copy) {
-		vxhs_lane_queue_work(lane, VXHS_SEND_RETRY);
-		return 0;
-	}
+	if (!copy)
+		return vxhs_send_no_memory(lane);
 
 	spin_lock_bh(&command->lock);
 	if (command->state == VXHS_COMMAND_QUEUED) {
@@ -349,7 +357,7 @@ static size_t vxhs_send_build_ping(struct vxhs_lane *lane)
 		return 0;
 	header = vxhs_send_frag(&lane->tx, sizeof(struct vxhs_req_hdr));
 	if (!header)
-		return 0;
+		return vxhs_send_no_memory(lane);
 	req.tag = vxhs_tag(lane->ping, VXHS_TAG_LANE_QUEUE, VXHS_TAG_PING);
 	vxhs_put_request(header, &req, lane->features);
 	WRITE_ONCE(lane->ping_queued, false);
@@ -456,12 +464,11 @@ static bool vxhs_send_batch(struct vxhs_lane *lane, bool *more)
 void vxhs_send_all(struct vxhs_lane *lane)
 {
 	unsigned int batches = VXHS_SEND_BATCHES;
-	enum vxhs_lane_state state = READ_ONCE(lane->state);
 	struct vxhs_tx *tx = &lane->tx;
 	unsigned int noreclaim;
 	bool more = false;
 
-	if (state != VXHS_LANE_UP && state != VXHS_LANE_CLOSING)
+	if (!vxhs_lane_can_send(lane))
 		return;
 
 	noreclaim = memalloc_noreclaim_save();
@@ -508,7 +515,7 @@ void vxhs_send_kick(struct vxhs_lane *lane)
 		if (lane->sock)
 			vxhs_send_all(lane);
 		mutex_unlock(&lane->tx.lock);
-		if (!vxhs_lane_is_up(lane))
+		if (!vxhs_lane_can_send(lane))
 			break;
 		smp_mb();	/* as above */
 	}

@@ -190,11 +190,15 @@ static int vxhs_session_negotiate(struct vxhs_session *session,
 	}
 
 	lock_sock(lane->sock->sk);
+	ret = vxhs_receive_is_idle(lane) ? 0 : -EPROTO;
 	lane->dialect = VXHS_DIALECT_NATIVE;
 	lane->features = features;
 	vxhs_receive_reset(lane);
 	release_sock(lane->sock->sk);
-	return 0;
+	if (ret)
+		NL_SET_ERR_MSG(extack,
+			       "server sent more than the answer to STAT");
+	return ret;
 }
 
 static int vxhs_session_login(struct vxhs_session *session,
@@ -267,6 +271,13 @@ static int vxhs_session_start_lane(struct vxhs_session *session,
 				     sizeof(grant.server_id)) ||
 			      grant.instance != session->grant.instance))
 			return vxhs_session_rule_error(VXHS_RULE_INSTANCE,
+						       extack);
+		/* The disks' limits come from the first lane. */
+		if (index && grant.max_io < session->grant.max_io)
+			return vxhs_session_rule_error(VXHS_RULE_MAX_IO,
+						       extack);
+		if (index && grant.max_inflight_bytes < session->grant.max_io)
+			return vxhs_session_rule_error(VXHS_RULE_MAX_INFLIGHT_BYTES,
 						       extack);
 		lane->max_inflight = min(grant.max_inflight, 1U << 20);
 		lane->max_inflight_bytes = grant.max_inflight_bytes;
@@ -617,6 +628,7 @@ static int vxhs_session_open_native(struct vxhs_session *session,
 		.mode = mode,
 	};
 	u8 body[VXHS_OPEN_BODY_MAX];
+	struct vxhs_disk *disk;
 	enum vxhs_rule rule;
 	int ret;
 
@@ -638,6 +650,11 @@ static int vxhs_session_open_native(struct vxhs_session *session,
 						 extack);
 	rule = vxhs_get_geometry((struct vxhs_open_rsp *)lane->command.in,
 				 geometry);
+	list_for_each_entry(disk, &session->disks, entry) {
+		if (disk->geometry.handle == geometry->handle)
+			return vxhs_session_rule_error(VXHS_RULE_HANDLE,
+						       extack);
+	}
 	if (rule) {
 		if (geometry->handle)
 			vxhs_session_close_vdisk(session, geometry->handle);
@@ -730,12 +747,13 @@ void vxhs_session_put(struct vxhs_session *session)
 
 static void vxhs_session_close(struct vxhs_session *session)
 {
+	unsigned long deadline = jiffies + HZ;	/* for all lanes together */
 	unsigned int i;
 
 	mutex_lock(&session->lanes_lock);
 	for (i = 0; i < session->nr_lanes; i++) {
 		if (session->lanes[i])
-			vxhs_lane_close(session->lanes[i]);
+			vxhs_lane_close(session->lanes[i], deadline);
 	}
 	mutex_unlock(&session->lanes_lock);
 
@@ -802,7 +820,8 @@ vxhs_session_lookup(const struct vxhs_session_key *key, const char *host,
 
 		if (state == VXHS_SESSION_STATE_CLOSING ||
 		    state == VXHS_SESSION_STATE_FAILING ||
-		    memcmp(&session->key, key, sizeof(*key)))
+		    memcmp(&session->key, key, sizeof(*key)) ||
+		    strcmp(session->host, host))
 			continue;
 		kref_get(&session->ref);
 		mutex_unlock(&sessions_lock);

@@ -70,7 +70,7 @@ struct vxhs_session_key {
  * struct vxhs_session - a session
  * @key: who talks to whom
  * @id: random number, names the session
- * @host: the server, as the administrator named it
+ * @host: the server, as the administrator named it; part of the key too
  * @interface: name of key.ifindex
  * @ref: references: the list of sessions, each disk, each user
  * @entry: in the list of sessions

@@ -90,7 +90,8 @@ static ssize_t session_show(struct device *dev, struct device_attribute *attr,
 {
 	return sysfs_emit(buf, "%016llx\n", to_disk(dev)->session->id);
 }
-static DEVICE_ATTR_RO(session);
+/* Without TLS it is what a session is known by: not for everybody. */
+static DEVICE_ATTR_ADMIN_RO(session);
 
 static ssize_t lanes_show(struct device *dev, struct device_attribute *attr,
 			  char *buf)

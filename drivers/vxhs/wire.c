@@ -94,7 +94,7 @@ static const char * const rule_texts[VXHS_RULE_MAX] = {
 		"max_inflight_bytes is below max_io or was exceeded",
 	[VXHS_RULE_MAX_IO] = "max_io is below 131072 or no multiple of 4096",
 	[VXHS_RULE_KATO] = "kato is not from 200 ms to one hour",
-	[VXHS_RULE_HANDLE] = "handle is 0",
+	[VXHS_RULE_HANDLE] = "handle is 0 or another vdisk's",
 	[VXHS_RULE_LOGICAL_BLOCK] =
 		"logical_block is not a power of two from 512 to 4096",
 	[VXHS_RULE_PHYSICAL_BLOCK] =
@@ -104,7 +104,7 @@ static const char * const rule_texts[VXHS_RULE_MAX] = {
 	[VXHS_RULE_IO_MIN] = "io_min is no multiple of logical_block up to 64 MiB",
 	[VXHS_RULE_IO_OPT] = "io_opt is no multiple of logical_block up to 64 MiB",
 	[VXHS_RULE_MAX_DISCARD] =
-		"max_discard is 0, unaligned or below discard_granularity",
+		"max_discard is unaligned or below granularity or physical_block",
 	[VXHS_RULE_MAX_WRITE_ZEROES] =
 		"max_write_zeroes is 0 or no multiple of logical_block",
 	[VXHS_RULE_DISCARD_GRANULARITY] =
@@ -614,7 +614,8 @@ static enum vxhs_rule check_geometry(const struct vxhs_geometry *g)
 		    g->discard_granularity < g->logical_block)
 			return VXHS_RULE_DISCARD_GRANULARITY;
 		if ((g->max_discard & mask) ||
-		    g->max_discard < g->discard_granularity)
+		    g->max_discard < g->discard_granularity ||
+		    g->max_discard < g->physical_block)
 			return VXHS_RULE_MAX_DISCARD;
 	}
 	if ((g->caps & VXHS_CAP_WRITE_ZEROES) &&

@@ -122,20 +122,6 @@ def attach_and_detach_with_io():
 
 
 @test
-def load_and_unload():
-    d = native()
-    netlink()
-    for _ in range(10):
-        _shared.pop('nl').close()
-        vm.rmmod()
-        nl = netlink()
-        index = nl.attach(d, 'm', lanes=2)
-        with Raw('/dev/vxhs%d' % index) as raw:
-            raw.write(b'r' * 4096)
-        nl.detach(index)
-
-
-@test
 def a_server_killed_under_io():
     nl = netlink()
     for lanes in (1, 3):

@@ -268,7 +268,8 @@ def source_and_interface():
     settle()
     vm.detach_all()
     refused('nosuchif0', 'attach', host(d), 'mem', '--interface', 'nosuchif0')
-    refused('192.0.2.77', 'attach', host(d), 'mem', '--source', '192.0.2.77')
+    refused('source address', 'attach', host(d), 'mem', '--source',
+            '192.0.2.77')
 
 
 @test
@@ -412,8 +413,8 @@ def detach_in_use():
         sh('umount ' + mount)
     settle()
     detach(device)
-    refused('not attached', 'detach', 'vxhs0')
-    refused('not attached', 'show', '/dev/vxhs77')
+    refused('attached', 'detach', 'vxhs0')
+    refused('attached', 'show', '/dev/vxhs77')
     refused('', 'detach', '/dev/null')
     refused('', 'detach', '/no/such/file')
 

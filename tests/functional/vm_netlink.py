@@ -186,8 +186,13 @@ def without_cap_sys_admin():
                 for flags in (0, NLM_F_DUMP):
                     if flags and command in (ATTACH, DETACH):
                         continue
+                    payload = {ATTACH: disk() + session(),
+                               SESSION_GET: nest(A_SESSION,
+                                                 attr(1, bytes(8)))}
                     try:
-                        fresh.call(command, disk() + session(), flags=flags)
+                        fresh.call(command, b'' if flags else payload.get(
+                            command, nest(A_DISK, attr(D_INDEX, 0))),
+                                   flags=flags)
                         os._exit(command)
                     except genl.Error as exc:
                         if exc.errno != errno.EPERM:

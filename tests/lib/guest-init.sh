@@ -61,6 +61,7 @@ guest_command() {
 	local argv relays status dir pid first
 	mapfile -d '' -t argv <$ctl/argv
 	mkfifo $ctl.out $ctl.err
+	: >$ctl/started
 	cat <$ctl.out >>$ctl/out &
 	relays=($!)
 	cat <$ctl.err >>$ctl/err &

@@ -53,7 +53,8 @@ guest_start() { # FILE FOR ITS OUTPUT, MACHINE...
 }
 
 # The guest writes its status last, and what it wrote before is then here, so
-# the machine can be stopped at once.
+# the machine can be stopped at once.  Returns only if the machine ended before
+# COMMAND was started: then it may be tried again.
 guest_finish() { # TIMEOUT, KERNEL LOG
 	local never status=125 reason="the guest died"
 	exec {never}<> <(:)
@@ -71,11 +72,16 @@ guest_finish() { # TIMEOUT, KERNEL LOG
 	wait "${tails[@]}"
 	tails=()
 	[ ! -e "$ctl/status" ] || exit "$(<"$ctl/status")"
+	[ $status = 124 ] || [ -e "$ctl/started" ] || return 0
+	guest_failed "$reason" "$2"
+	exit $status
+}
+
+guest_failed() { # REASON, KERNEL LOG
 	{
-		echo "tests/$me: $reason"
+		echo "tests/$me: $1"
 		[ "$2" = "$machine_out" ] || cat "$machine_out"
 		echo "--- the end of its console:"
 		tail -n 60 "$2" | tr -d '\r'
 	} >&2
-	exit "$status"
 }

@@ -206,6 +206,8 @@ static void answer_stat(struct conn *c, struct io *io)
 	x = name ? export_find(name) : NULL;
 	if (x)
 		size = x->geometry.size;
+	else if (!io->status)
+		io->status = VXHS_ST_NOT_FOUND;
 	control_unlock();
 
 	vxhs_v34_put_size(io->body, size);

@@ -9,8 +9,8 @@
 #include "dialect.h"
 #include "identity.h"
 #include "log.h"
+#include "native.h"
 #include "session.h"
-#include "tags.h"
 
 /*
  * A client within its grants never reaches these: they bound what one may
@@ -18,36 +18,6 @@
  */
 #define MAX_IOS		(GRANT_INFLIGHT + 2 * MAX_OPENS)
 #define MAX_BYTES	(2 * GRANT_BYTES)
-
-/** struct handle - how this lane knows an open vdisk */
-struct handle {
-	u32 handle;
-	struct use *use;
-};
-
-struct native {
-	/* What STAT agreed on. */
-	u64 features;
-	u64 offered;
-	u16 min_version;
-	u16 max_version;
-
-	struct lane *lane;		/* NULL before LOGIN */
-	struct handle *handles;		/* by slot */
-	unsigned int nr_handles;
-	unsigned int inflight;
-	u32 inflight_bytes;
-	struct tags tags;
-};
-
-/** struct open_wait - an OPEN whose answer waits for a fence */
-struct open_wait {
-	struct open_wait *next;
-	struct io *io;
-	struct open *open;
-	u64 until_us;
-	bool fresh;
-};
 
 static enum rx breach(struct conn *c, enum vxhs_rule rule)
 {
@@ -103,16 +73,17 @@ static void encode(struct conn *c, struct io *io, const void *data, u32 len)
 	vxhs_put_reply(&io->hdr.native, &rsp, n->features);
 }
 
-static void answer(struct conn *c, struct io *io, const void *data, u32 len)
+/* Send the reply; its status is set. */
+void vxhs_answer(struct conn *c, struct io *io, const void *data, u32 len)
 {
 	encode(c, io, data, len);
 	conn_reply(c, io, data, len);
 }
 
-static void answer_status(struct conn *c, struct io *io, u16 status)
+void vxhs_answer_status(struct conn *c, struct io *io, u16 status)
 {
 	io->status = status;
-	answer(c, io, NULL, 0);
+	vxhs_answer(c, io, NULL, 0);
 }
 
 /* The backend is done with it. */
@@ -121,15 +92,15 @@ static void vxhs_reply(struct conn *c, struct io *io)
 	struct vxhs_flush_rsp *flush = (void *)io->body;
 
 	if (io->status) {
-		answer(c, io, NULL, 0);
+		vxhs_answer(c, io, NULL, 0);
 	} else if (io->kind == IO_READ) {
-		answer(c, io, io->buf, io->length);
+		vxhs_answer(c, io, io->buf, io->length);
 	} else if (io->kind == IO_FLUSH) {
 		flush->verifier =
 			htole64(atomic_load(&io->use->export->verifier));
-		answer(c, io, flush, sizeof(*flush));
+		vxhs_answer(c, io, flush, sizeof(*flush));
 	} else {
-		answer(c, io, NULL, 0);
+		vxhs_answer(c, io, NULL, 0);
 	}
 }
 
@@ -159,7 +130,7 @@ static void grant(struct conn *c, struct io *io, u32 kato_ms)
 
 	memcpy(g.server_id, server_id(), 16);
 	vxhs_put_grant((void *)io->body, &g);
-	answer(c, io, io->body, sizeof(struct vxhs_login_rsp));
+	vxhs_answer(c, io, io->body, sizeof(struct vxhs_login_rsp));
 }
 
 static enum rx login(struct conn *c, struct io *io)
@@ -184,7 +155,7 @@ static enum rx login(struct conn *c, struct io *io)
 		log_peer("%s: its LOGIN to session %016llx is refused: %s",
 			 peer, (unsigned long long)req.session_id,
 			 vxhs_status_text(status));
-		answer_status(c, io, status);
+		vxhs_answer_status(c, io, status);
 		c->last = true;
 		return RX_OK;
 	}
@@ -199,7 +170,7 @@ static void logout(struct conn *c, struct io *io)
 	struct native *n = c->state;
 
 	lane_end(n->lane, true);
-	answer_status(c, io, VXHS_ST_OK);
+	vxhs_answer_status(c, io, VXHS_ST_OK);
 	c->last = true;
 }
 
@@ -207,209 +178,6 @@ static void ping(struct conn *c, struct io *io)
 {
 	encode(c, io, NULL, 0);
 	conn_reply_first(c, io);
-}
-
-/* Handles */
-
-/* Under control_lock(). */
-static struct use *find_session_handle(struct conn *c, u32 handle)
-{
-	struct native *n = c->state;
-	struct open *o;
-
-	o = session_find_handle(n->lane->session, handle);
-	if (!o || o->epoch != n->lane->epoch)
-		return NULL;
-	return use_new(c->loop, o->export, o, n->lane);
-}
-
-static bool room_for(struct native *n, u32 slot)
-{
-	unsigned int count = n->nr_handles ? n->nr_handles : 4;
-	struct handle *handles;
-
-	if (slot < n->nr_handles)
-		return true;
-	while (count <= slot)
-		count *= 2;
-	handles = realloc(n->handles, count * sizeof(*handles));
-	if (!handles)
-		return false;
-	memset(handles + n->nr_handles, 0,
-	       (count - n->nr_handles) * sizeof(*handles));
-	n->handles = handles;
-	n->nr_handles = count;
-	return true;
-}
-
-static void drop_handle(struct handle *h)
-{
-	if (h->use)
-		use_put(h->use);
-	h->use = NULL;
-	h->handle = 0;
-}
-
-/* Others have closed what this lane still knows. */
-static void vxhs_tick(struct conn *c)
-{
-	struct native *n = c->state;
-	unsigned int i;
-
-	for (i = 0; i < n->nr_handles; i++) {
-		struct use *use = n->handles[i].use;
-
-		if (use && atomic_load(&use->open->state) == OPEN_CLOSED)
-			drop_handle(&n->handles[i]);
-	}
-}
-
-/* A handle from OPEN on any lane of this session and epoch. */
-static struct use *find_use(struct conn *c, u32 handle)
-{
-	struct native *n = c->state;
-	u32 slot = (handle & MAX_OPENS) - 1;
-	struct use *use;
-
-	if (slot >= MAX_OPENS)
-		return NULL;
-	if (slot < n->nr_handles && n->handles[slot].handle == handle &&
-	    handle)
-		return n->handles[slot].use;
-
-	control_lock();
-	use = find_session_handle(c, handle);
-	control_unlock();
-	if (!use)
-		return NULL;
-	if (!room_for(n, slot)) {
-		use_put(use);
-		return NULL;
-	}
-	drop_handle(&n->handles[slot]);
-	n->handles[slot].handle = handle;
-	n->handles[slot].use = use;
-	return use;
-}
-
-/* OPEN, CLOSE */
-
-static void opened(struct conn *c, struct io *io, const struct open *o)
-{
-	struct vxhs_geometry g = o->export->geometry;
-
-	g.handle = o->handle;
-	g.verifier = atomic_load(&o->export->verifier);
-	if (atomic_load(&o->mode) == VXHS_OPEN_RW)
-		g.lease = o->export->lease;
-	vxhs_put_geometry((void *)io->body, &g);
-	answer(c, io, io->body, sizeof(struct vxhs_open_rsp));
-}
-
-static bool wait_for_fence(struct conn *c, struct io *io, struct open *o,
-			   bool fresh)
-{
-	struct native *n = c->state;
-	struct open_wait *w = calloc(1, sizeof(*w));
-
-	if (!w)
-		return false;
-	w->io = io;
-	w->open = o;
-	w->fresh = fresh;
-	w->until_us = c->loop->now_us +
-		      (u64)n->lane->session->kato_ms * 1000 / 2;
-	atomic_fetch_add(&o->refs, 1);
-	w->next = c->loop->opens;
-	c->loop->opens = w;
-	return true;
-}
-
-static void open_request(struct conn *c, struct io *io, size_t len)
-{
-	struct native *n = c->state;
-	struct vxhs_open want;
-	struct open *o;
-	bool fresh;
-	u16 status;
-
-	if (vxhs_get_open(io->buf, len, &want)) {
-		answer_status(c, io, VXHS_ST_INVALID);
-		return;
-	}
-	control_lock();
-	if (lane_stale(n->lane))
-		status = VXHS_ST_STALE;
-	else
-		status = open_vdisk(n->lane->session, n->lane->epoch, &want,
-				    &o, &fresh);
-	if (status)
-		answer_status(c, io, status);
-	else if (!open_must_wait(o))
-		opened(c, io, o);
-	else if (!wait_for_fence(c, io, o, fresh))
-		answer_status(c, io, VXHS_ST_AGAIN);
-	control_unlock();
-}
-
-/* Under control_lock().  Returns whether the OPEN has been answered. */
-static bool poll_open(struct loop *loop, struct open_wait *w)
-{
-	struct conn *c = w->io->conn;
-	struct native *n = c->state;
-
-	if (atomic_load(&w->open->state) != OPEN_LIVE || lane_stale(n->lane)) {
-		answer_status(c, w->io, VXHS_ST_STALE);
-		return true;
-	}
-	if (!open_must_wait(w->open)) {
-		opened(c, w->io, w->open);
-		return true;
-	}
-	if (loop->now_us < w->until_us)
-		return false;
-	/* The fence stays: it is made of the I/O that is still under way. */
-	if (w->fresh)
-		open_release(w->open, OPEN_CLOSED);
-	answer_status(c, w->io, VXHS_ST_AGAIN);
-	return true;
-}
-
-/**
- * vxhs_poll_opens - answer the OPENs whose fence has come down
- * @loop: of this thread
- */
-void vxhs_poll_opens(struct loop *loop)
-{
-	struct open_wait **pos = &loop->opens, *w;
-
-	control_lock();
-	while ((w = *pos)) {
-		if (!poll_open(loop, w)) {
-			pos = &w->next;
-			continue;
-		}
-		*pos = w->next;
-		open_put(w->open);
-		free(w);
-	}
-	control_unlock();
-}
-
-static void close_request(struct conn *c, struct io *io, u32 handle)
-{
-	struct native *n = c->state;
-	u16 status = VXHS_ST_NO_SESSION;
-	struct open *o;
-
-	control_lock();
-	o = session_find_handle(n->lane->session, handle);
-	if (o && o->epoch == n->lane->epoch) {
-		open_release(o, OPEN_CLOSED);
-		status = VXHS_ST_OK;
-	}
-	control_unlock();
-	answer_status(c, io, status);
 }
 
 /* I/O */
@@ -450,7 +218,7 @@ static enum io_kind kind_of(u8 opcode)
 static u16 prepare_io(struct conn *c, struct io *io,
 		      const struct vxhs_request *req)
 {
-	struct use *use = find_use(c, req->handle);
+	struct use *use = vxhs_find_use(c, req->handle);
 	u16 status;
 
 	if (!use)
@@ -536,7 +304,7 @@ static enum rx dispatch(struct conn *c, struct io *io,
 		ping(c, io);
 		return RX_OK;
 	case VXHS_OP_CLOSE:
-		close_request(c, io, req->handle);
+		vxhs_close_request(c, io, req->handle);
 		return RX_OK;
 	case VXHS_OP_LOGOUT:
 		logout(c, io);
@@ -560,7 +328,7 @@ static enum rx vxhs_header(struct conn *c, const void *hdr)
 	rule = vxhs_get_request(hdr, n->features, &req);
 	if (rule)
 		return breach(c, rule);
-	if ((n->lane == NULL) != (req.opcode == VXHS_OP_LOGIN)) {
+	if (!n->lane != (req.opcode == VXHS_OP_LOGIN)) {
 		conn_complain(c, n->lane ? "it sent a second LOGIN" :
 					   "its first frame is not LOGIN");
 		return RX_CLOSE;
@@ -589,7 +357,7 @@ static enum rx vxhs_payload(struct conn *c, struct io *io)
 	struct native *n = c->state;
 
 	if (io->status) {
-		answer(c, io, NULL, 0);
+		vxhs_answer(c, io, NULL, 0);
 		/* A LOGIN that failed has nothing to follow it. */
 		if (!n->lane)
 			c->last = true;
@@ -597,14 +365,14 @@ static enum rx vxhs_payload(struct conn *c, struct io *io)
 	}
 	if ((n->features & VXHS_F_DATA_CRC) &&
 	    vxhs_wire_crc(io->buf, io->length) != io->payload_crc) {
-		answer_status(c, io, VXHS_ST_BAD_CRC);
+		vxhs_answer_status(c, io, VXHS_ST_BAD_CRC);
 		return RX_OK;
 	}
 	switch (io->opcode) {
 	case VXHS_OP_LOGIN:
 		return login(c, io);
 	case VXHS_OP_OPEN:
-		open_request(c, io, io->length);
+		vxhs_open_request(c, io, io->length);
 		return RX_OK;
 	default:
 		io_start(io);
@@ -639,28 +407,11 @@ void vxhs_send_event(struct conn *c, u8 kind, u32 handle)
 	conn_reply(c, io, NULL, 0);
 }
 
-/* The loop's thread.  Answers to a closing connection only free the I/O. */
-static void drop_waits(struct conn *c)
-{
-	struct open_wait **pos = &c->loop->opens, *w;
-
-	while ((w = *pos)) {
-		if (w->io->conn != c) {
-			pos = &w->next;
-			continue;
-		}
-		*pos = w->next;
-		answer_status(c, w->io, VXHS_ST_STALE);
-		open_put(w->open);
-		free(w);
-	}
-}
-
 static void vxhs_closing(struct conn *c)
 {
 	struct native *n = c->state;
 
-	drop_waits(c);
+	vxhs_drop_waits(c);
 	if (!n->lane)
 		return;
 	n->lane->conn = NULL;
@@ -670,11 +421,8 @@ static void vxhs_closing(struct conn *c)
 static void vxhs_freed(struct conn *c)
 {
 	struct native *n = c->state;
-	unsigned int i;
 
-	for (i = 0; i < n->nr_handles; i++)
-		drop_handle(&n->handles[i]);
-	free(n->handles);
+	vxhs_drop_handles(n);
 	if (n->lane)
 		lane_put(n->lane);
 	free(n);

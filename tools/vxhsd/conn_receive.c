@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Bytes of a connection to frames. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "backend.h"
+#include "conn.h"
+#include "conn_parts.h"
+
+#define DIRECT_MIN	16384		/* bytes that are worth a recv alone */
+#define DIRECT_MAX	131072		/* bytes until progress is noticed */
+
+/* The payload of a request will not come any more. */
+void conn_drop_rx(struct conn *c)
+{
+	struct io *io = c->rx_io;
+
+	c->rx_io = NULL;
+	if (io)
+		c->dialect->dropped(c, io);
+}
+
+/**
+ * conn_expect - the payload of a request comes next
+ * @c: the request's connection
+ * @io: the request
+ * @len: bytes, at least 1
+ *
+ * Called by the dialect for a header; it gets the payload in @io->buf.
+ */
+void conn_expect(struct conn *c, struct io *io, u64 len)
+{
+	c->rx_io = io;
+	c->rx_len = len;
+	c->rx_left = len;
+	c->rx_drain = false;
+}
+
+/**
+ * conn_drain - the payload that comes next is of no use
+ * @c: the request's connection
+ * @io: the request, handed to the dialect's payload() when it is over
+ * @len: bytes, 0 included
+ */
+void conn_drain(struct conn *c, struct io *io, u64 len)
+{
+	conn_expect(c, io, len);
+	c->rx_drain = true;
+}
+
+/**
+ * conn_starve - go on when memory has come back to the loop's pool
+ * @c: its dialect answers RX_WAIT
+ */
+void conn_starve(struct conn *c)
+{
+	if (c->starved)
+		return;
+	c->starved = true;
+	TAILQ_INSERT_TAIL(&c->loop->starved, c, starve_entry);
+}
+
+static bool may_lend(const struct io *io)
+{
+	return io->kind == IO_NONE || io->use->export->backend->at_once;
+}
+
+static void payload_done(struct conn *c)
+{
+	struct io *io = c->rx_io;
+
+	c->rx_io = NULL;
+	if (c->dialect->payload(c, io) == RX_CLOSE)
+		conn_close(c);
+}
+
+/*
+ * Take payload from a receive buffer; *taken says how much.  A payload that
+ * is complete there may be used where it is.  RX_WAIT: there is no memory.
+ */
+static enum rx take_payload(struct conn *c, const u8 *data, size_t len,
+			    size_t *taken)
+{
+	struct io *io = c->rx_io;
+	size_t n = len < c->rx_left ? len : (size_t)c->rx_left;
+
+	*taken = 0;
+	if (c->rx_left && !c->rx_drain && n) {
+		if (!io->buf && n == c->rx_left && may_lend(io)) {
+			io->buf = (u8 *)data;
+		} else {
+			if (!io->buf && !io_get_buf(io, c->rx_len)) {
+				conn_starve(c);
+				return RX_WAIT;
+			}
+			memcpy(io->buf + (c->rx_len - c->rx_left), data, n);
+		}
+	}
+	*taken = n;
+	c->rx_left -= n;
+	if (!c->rx_left)
+		payload_done(c);
+	return RX_OK;
+}
+
+/* Find the next header in what has come; NULL if it is not complete. */
+static const void *take_header(struct conn *c, const u8 *data, size_t len,
+			       size_t *taken)
+{
+	size_t need = c->dialect->header_len - c->hdr_have;
+
+	if (!c->hdr_have && len >= need) {
+		*taken = need;
+		return data;
+	}
+	*taken = len < need ? len : need;
+	if (*taken)
+		memcpy(c->hdr + c->hdr_have, data, *taken);
+	c->hdr_have += *taken;
+	return c->hdr_have == c->dialect->header_len ? c->hdr : NULL;
+}
+
+/* Returns how much of the input was used; all of it, unless c->waiting. */
+static size_t conn_input(struct conn *c, const u8 *data, size_t len)
+{
+	size_t used = 0, n;
+
+	while (!c->closing && !c->last) {
+		const void *hdr;
+
+		if (c->rx_io) {
+			if (take_payload(c, data + used, len - used, &n) ==
+			    RX_WAIT) {
+				c->waiting = true;
+				return used;
+			}
+			used += n;
+			if (c->rx_io)
+				return used;
+			continue;
+		}
+		hdr = take_header(c, data + used, len - used, &n);
+		if (!hdr)
+			return len;
+		switch (c->dialect->header(c, hdr)) {
+		case RX_OK:
+			c->hdr_have = 0;
+			used += n;
+			break;
+		case RX_WAIT:
+			c->waiting = true;
+			return hdr == c->hdr ? used + n : used;
+		case RX_CLOSE:
+			conn_close(c);
+			break;
+		}
+	}
+	return len;
+}
+
+static void conn_take(struct conn *c, const u8 *data, size_t len)
+{
+	size_t used = conn_input(c, data, len);
+
+	if (used == len)
+		return;
+	c->stash = malloc(len - used);
+	if (!c->stash) {
+		conn_complain(c, "no memory for what it sent");
+		conn_close(c);
+		return;
+	}
+	memcpy(c->stash, data + used, len - used);
+	c->stash_len = len - used;
+}
+
+/* Go on with what waited. */
+void conn_resume(struct conn *c)
+{
+	u8 *stash = c->stash;
+	size_t len = c->stash_len;
+
+	c->waiting = false;
+	c->stash = NULL;
+	c->stash_len = 0;
+	conn_take(c, stash, len);
+	free(stash);
+	conn_mark_dirty(c);
+}
+
+/* The peer has said its last word; what it asked before is still answered. */
+void conn_eof(struct conn *c)
+{
+	c->last = true;
+	conn_drop_rx(c);
+}
+
+static void take_received(struct conn *c, const u8 *data, size_t len)
+{
+	c->rx_us = c->loop->now_us;
+	if (!c->first_us)
+		c->first_us = c->rx_us;
+	if (c->rx_seen)
+		atomic_store_explicit(c->rx_seen, c->rx_us,
+				      memory_order_relaxed);
+	if (c->direct) {
+		c->rx_left -= len;
+		if (!c->rx_left)
+			payload_done(c);
+	} else {
+		conn_take(c, data, len);
+	}
+}
+
+static void received(struct op *op, int res, unsigned int flags)
+{
+	struct conn *c = (struct conn *)((char *)op -
+					 offsetof(struct conn, recv_op));
+	struct loop *loop = c->loop;
+	unsigned int id = flags >> IORING_CQE_BUFFER_SHIFT;
+
+	c->recv_armed = false;
+	conn_mark_dirty(c);
+	if (c->closing)
+		conn_drop_pending(c);
+	else if (!res || c->last)
+		conn_eof(c);
+	else if (res > 0)
+		take_received(c, loop->rx_bufs + (size_t)id * RX_BUF_SIZE,
+			      (size_t)res);
+	else if (res != -ENOBUFS && res != -EAGAIN && res != -EINTR)
+		conn_close(c);
+
+	if (flags & IORING_CQE_F_BUFFER)
+		loop_rx_return(loop, id);
+}
+
+/* Ask the ring for more. */
+void conn_arm_recv(struct conn *c)
+{
+	struct io_uring_sqe *sqe = loop_sqe(c->loop, &c->recv_op);
+	struct io *io = c->rx_io;
+
+	c->recv_op.done = received;
+	c->recv_armed = true;
+	c->direct = io && !c->rx_drain && io->buf && c->rx_left >= DIRECT_MIN;
+	if (c->direct) {
+		size_t len = c->rx_left < DIRECT_MAX ? (size_t)c->rx_left :
+						       DIRECT_MAX;
+
+		io_uring_prep_recv(sqe, c->fd,
+				   io->buf + (c->rx_len - c->rx_left), len,
+				   MSG_WAITALL);
+		return;
+	}
+	io_uring_prep_recv(sqe, c->fd, NULL, RX_BUF_SIZE, 0);
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = RX_BUF_GROUP;
+}

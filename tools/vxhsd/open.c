@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who has an export open and who uses it: exclusivity, leases, fences.
+ */
+#include <stdlib.h>
+
+#include "export.h"
+#include "io.h"
+#include "log.h"
+#include "session.h"
+
+/* Who has it open */
+
+/* Under control_lock(). */
+static void update_exclusive(struct export *x)
+{
+	bool exclusive = false;
+	struct open *o;
+
+	for (o = x->opens; o; o = o->next)
+		if (atomic_load(&o->mode) == VXHS_OPEN_RW)
+			exclusive = true;
+	atomic_store(&x->exclusive, exclusive);
+}
+
+static bool conflict(u32 a, u32 b)
+{
+	if (a == VXHS_OPEN_RO || b == VXHS_OPEN_RO)
+		return false;
+	return a == VXHS_OPEN_RW || b == VXHS_OPEN_RW;
+}
+
+static void unlink_open(struct open *o)
+{
+	struct export *x = o->export;
+	struct open **pos;
+
+	for (pos = &x->opens; *pos; pos = &(*pos)->next) {
+		if (*pos == o) {
+			*pos = o->next;
+			break;
+		}
+	}
+	update_exclusive(x);
+}
+
+/*
+ * A session loses a vdisk to another.  It keeps the handle, so that it hears
+ * STALE, which is final, and not that the handle is unknown.
+ */
+static void open_revoke(struct open *o)
+{
+	atomic_store(&o->state, OPEN_REVOKED);
+	unlink_open(o);
+	session_event(o->session, VXHS_EV_LEASE_LOST, o->handle);
+}
+
+/* Others that stand in the way; with TAKE_OVER they lose it. */
+static enum vxhs_status clear_the_way(struct export *x,
+				      const struct session *s,
+				      const struct vxhs_open *want)
+{
+	struct open *o, *next;
+
+	for (o = x->opens; o; o = next) {
+		next = o->next;
+		if (o->session_id == s->id ||
+		    !conflict(atomic_load(&o->mode), want->mode))
+			continue;
+		if (!(want->options & VXHS_OPEN_TAKE_OVER))
+			return VXHS_ST_BUSY;
+		log_info("export %s: taken over from %s by %s", x->name,
+			 o->session->name, s->name);
+		open_revoke(o);
+	}
+	return VXHS_ST_OK;
+}
+
+static struct open *open_new_for(struct session *s, struct export *x)
+{
+	struct open *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return NULL;
+	o->export = x;
+	o->session = s;
+	o->session_id = s->id;
+	atomic_store(&o->refs, 1);
+	if (!session_add_open(s, o)) {
+		free(o);
+		return NULL;
+	}
+	atomic_fetch_add(&x->refs, 1);
+	o->next = x->opens;
+	x->opens = o;
+	return o;
+}
+
+/**
+ * open_vdisk - OPEN, up to the fence
+ * @s: the session that asks
+ * @epoch: of the lane that asks
+ * @want: what it asks for
+ * @out: the open vdisk
+ * @fresh: this session did not have it open in any epoch
+ *
+ * Context: control_lock() held.
+ * Return: VXHS_ST_OK; the answer waits while open_must_wait(*out)
+ */
+enum vxhs_status open_vdisk(struct session *s, u32 epoch,
+			    const struct vxhs_open *want, struct open **out,
+			    bool *fresh)
+{
+	struct export *x = export_find(want->name);
+	struct open *o, *old;
+	enum vxhs_status status;
+
+	if (!x)
+		return VXHS_ST_NOT_FOUND;
+	if (want->mode != VXHS_OPEN_RO && x->read_only)
+		return VXHS_ST_READ_ONLY;
+	if (want->lease && want->lease != x->lease)
+		return VXHS_ST_STALE;
+	status = clear_the_way(x, s, want);
+	if (status)
+		return status;
+
+	old = session_find_open(s, x);
+	*fresh = !old;
+	o = old;
+	if (!old || old->epoch != epoch ||
+	    atomic_load(&old->state) != OPEN_LIVE) {
+		o = open_new_for(s, x);
+		if (!o)
+			return VXHS_ST_NO_SPACE;
+		o->epoch = epoch;
+		if (old)
+			open_release(old, OPEN_REVOKED);
+	}
+	o->touched_us = now_us();
+	atomic_store(&o->mode, want->mode);
+	if (want->mode == VXHS_OPEN_RW &&
+	    (!x->leased || x->lease_session != s->id)) {
+		x->leased = true;
+		x->lease++;
+		x->lease_session = s->id;
+	}
+	update_exclusive(x);
+	*out = o;
+	return VXHS_ST_OK;
+}
+
+/**
+ * open_release - a session lets go of a vdisk
+ * @o: the open vdisk; its handle is gone from now on
+ * @state: OPEN_REVOKED or OPEN_CLOSED
+ *
+ * Context: control_lock() held.
+ */
+void open_release(struct open *o, enum open_state state)
+{
+	struct export *x = o->export;
+
+	atomic_store(&o->state, state);
+	unlink_open(o);
+	session_drop_open(o->session, o);
+	o->session = NULL;
+	export_put(x);
+	open_put(o);
+}
+
+void open_put(struct open *o)
+{
+	if (atomic_fetch_sub(&o->refs, 1) == 1)
+		free(o);
+}
+
+static bool over(const struct use *u)
+{
+	return lane_stale(u->lane) ||
+	       atomic_load(&u->open->state) != OPEN_LIVE;
+}
+
+/**
+ * open_must_wait - is older I/O still on its way to this vdisk?
+ * @o: just opened
+ *
+ * What a lower epoch, a replaced or broken lane of this session, or an
+ * earlier owner has begun must have ended before OPEN is answered.
+ *
+ * Context: control_lock() held.
+ */
+bool open_must_wait(const struct open *o)
+{
+	bool exclusive = atomic_load(&o->mode) == VXHS_OPEN_RW;
+	const struct use *u;
+
+	for (u = o->export->uses; u; u = u->next) {
+		if (!atomic_load(&u->inflight))
+			continue;
+		if (!u->lane) {
+			if (exclusive)
+				return true;
+			continue;
+		}
+		if (!over(u))
+			continue;
+		if (exclusive || u->open->session_id == o->session_id ||
+		    atomic_load(&u->open->mode) == VXHS_OPEN_RW)
+			return true;
+	}
+	return false;
+}
+
+/* Who uses it */
+
+/**
+ * use_new - a connection begins to use a vdisk
+ * @loop: the connection's
+ * @x: the export
+ * @open: for the native dialect, else NULL
+ * @lane: the same
+ *
+ * Context: the loop's thread, control_lock() held.
+ * Return: with one reference, or NULL without memory
+ */
+struct use *use_new(struct loop *loop, struct export *x, struct open *open,
+		    struct lane *lane)
+{
+	struct use *use = calloc(1, sizeof(*use));
+
+	if (!use)
+		return NULL;
+	use->export = x;
+	use->open = open;
+	use->lane = lane;
+	use->loop = loop;
+	use->refs = 1;
+	atomic_fetch_add(&x->refs, 1);
+	if (open)
+		atomic_fetch_add(&open->refs, 1);
+	if (lane)
+		atomic_fetch_add(&lane->refs, 1);
+	use->next = x->uses;
+	x->uses = use;
+	loop_file_get(loop, x->slot, x->fd);
+	return use;
+}
+
+/**
+ * use_put - one user less
+ * @use: of this thread's loop
+ *
+ * Context: control_lock() not held.
+ */
+void use_put(struct use *use)
+{
+	struct export *x = use->export;
+	struct use **pos;
+
+	if (--use->refs)
+		return;
+	control_lock();
+	for (pos = &x->uses; *pos != use; )
+		pos = &(*pos)->next;
+	*pos = use->next;
+	control_unlock();
+	loop_file_put(use->loop, x->slot);
+	if (use->open)
+		open_put(use->open);
+	if (use->lane)
+		lane_put(use->lane);
+	export_put(x);
+	free(use);
+}
+
+static bool changes(const struct io *io)
+{
+	return io->kind == IO_WRITE || io->kind == IO_DISCARD ||
+	       io->kind == IO_ZEROES;
+}
+
+/**
+ * use_verdict - may this I/O still run?
+ * @use: whose @inflight was raised before
+ * @io: the I/O
+ *
+ * Return: VXHS_ST_OK or why not
+ */
+u16 use_verdict(const struct use *use, const struct io *io)
+{
+	const struct export *x = use->export;
+
+	if (changes(io) && x->read_only)
+		return VXHS_ST_READ_ONLY;
+	if (!use->lane)
+		return changes(io) && atomic_load(&x->exclusive) ?
+		       VXHS_ST_BUSY : VXHS_ST_OK;
+	if (lane_stale(use->lane))
+		return VXHS_ST_STALE;
+	switch (atomic_load(&use->open->state)) {
+	case OPEN_REVOKED:
+		return VXHS_ST_STALE;
+	case OPEN_CLOSED:
+		return VXHS_ST_NO_SESSION;
+	}
+	if (changes(io) && atomic_load(&use->open->mode) == VXHS_OPEN_RO)
+		return VXHS_ST_READ_ONLY;
+	return VXHS_ST_OK;
+}

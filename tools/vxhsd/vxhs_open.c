@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * OPEN and CLOSE of the native dialect: handles, and answers that wait for
+ * older I/O to end.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dialect.h"
+#include "native.h"
+
+/** struct open_wait - an OPEN whose answer waits for a fence */
+struct open_wait {
+	struct open_wait *next;
+	struct io *io;
+	struct open *open;
+	u64 until_us;
+	bool fresh;
+};
+
+/* Under control_lock(). */
+static struct use *find_session_handle(struct conn *c, u32 handle)
+{
+	struct native *n = c->state;
+	struct open *o;
+
+	o = session_find_handle(n->lane->session, handle);
+	if (!o || o->epoch != n->lane->epoch)
+		return NULL;
+	return use_new(c->loop, o->export, o, n->lane);
+}
+
+static bool room_for(struct native *n, u32 slot)
+{
+	unsigned int count = n->nr_handles ? n->nr_handles : 4;
+	struct handle *handles;
+
+	if (slot < n->nr_handles)
+		return true;
+	while (count <= slot)
+		count *= 2;
+	handles = realloc(n->handles, count * sizeof(*handles));
+	if (!handles)
+		return false;
+	memset(handles + n->nr_handles, 0,
+	       (count - n->nr_handles) * sizeof(*handles));
+	n->handles = handles;
+	n->nr_handles = count;
+	return true;
+}
+
+static void drop_handle(struct handle *h)
+{
+	if (h->use)
+		use_put(h->use);
+	h->use = NULL;
+	h->handle = 0;
+}
+
+/* Others have closed what this lane still knows. */
+void vxhs_tick(struct conn *c)
+{
+	struct native *n = c->state;
+	unsigned int i;
+
+	for (i = 0; i < n->nr_handles; i++) {
+		struct use *use = n->handles[i].use;
+
+		if (use && atomic_load(&use->open->state) == OPEN_CLOSED)
+			drop_handle(&n->handles[i]);
+	}
+}
+
+/* A handle from OPEN on any lane of this session and epoch. */
+struct use *vxhs_find_use(struct conn *c, u32 handle)
+{
+	struct native *n = c->state;
+	u32 slot = (handle & MAX_OPENS) - 1;
+	struct use *use;
+
+	if (slot >= MAX_OPENS)
+		return NULL;
+	if (slot < n->nr_handles && n->handles[slot].handle == handle &&
+	    handle)
+		return n->handles[slot].use;
+
+	control_lock();
+	use = find_session_handle(c, handle);
+	control_unlock();
+	if (!use)
+		return NULL;
+	if (!room_for(n, slot)) {
+		use_put(use);
+		return NULL;
+	}
+	drop_handle(&n->handles[slot]);
+	n->handles[slot].handle = handle;
+	n->handles[slot].use = use;
+	return use;
+}
+
+/* The connection has ended. */
+void vxhs_drop_handles(struct native *n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n->nr_handles; i++)
+		drop_handle(&n->handles[i]);
+	free(n->handles);
+}
+
+static void opened(struct conn *c, struct io *io, const struct open *o)
+{
+	struct vxhs_geometry g = o->export->geometry;
+
+	g.handle = o->handle;
+	g.verifier = atomic_load(&o->export->verifier);
+	if (atomic_load(&o->mode) == VXHS_OPEN_RW)
+		g.lease = o->export->lease;
+	vxhs_put_geometry((void *)io->body, &g);
+	vxhs_answer(c, io, io->body, sizeof(struct vxhs_open_rsp));
+}
+
+static bool wait_for_fence(struct conn *c, struct io *io, struct open *o,
+			   bool fresh)
+{
+	struct native *n = c->state;
+	struct open_wait *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return false;
+	w->io = io;
+	w->open = o;
+	w->fresh = fresh;
+	w->until_us = c->loop->now_us +
+		      (u64)n->lane->session->kato_ms * 1000 / 2;
+	atomic_fetch_add(&o->refs, 1);
+	w->next = c->loop->opens;
+	c->loop->opens = w;
+	return true;
+}
+
+/* Answered now, or when its fence has come down. */
+void vxhs_open_request(struct conn *c, struct io *io, size_t len)
+{
+	struct native *n = c->state;
+	struct vxhs_open want;
+	struct open *o;
+	bool fresh;
+	u16 status;
+
+	if (vxhs_get_open(io->buf, len, &want)) {
+		vxhs_answer_status(c, io, VXHS_ST_INVALID);
+		return;
+	}
+	control_lock();
+	if (lane_stale(n->lane))
+		status = VXHS_ST_STALE;
+	else
+		status = open_vdisk(n->lane->session, n->lane->epoch, &want,
+				    &o, &fresh);
+	if (status)
+		vxhs_answer_status(c, io, status);
+	else if (!open_must_wait(o))
+		opened(c, io, o);
+	else if (!wait_for_fence(c, io, o, fresh))
+		vxhs_answer_status(c, io, VXHS_ST_AGAIN);
+	control_unlock();
+}
+
+/* Under control_lock().  Returns whether the OPEN has been answered. */
+static bool poll_open(struct loop *loop, struct open_wait *w)
+{
+	struct conn *c = w->io->conn;
+	struct native *n = c->state;
+
+	if (atomic_load(&w->open->state) != OPEN_LIVE || lane_stale(n->lane)) {
+		vxhs_answer_status(c, w->io, VXHS_ST_STALE);
+		return true;
+	}
+	if (!open_must_wait(w->open)) {
+		opened(c, w->io, w->open);
+		return true;
+	}
+	if (loop->now_us < w->until_us)
+		return false;
+	/* The fence stays: it is made of the I/O that is still under way. */
+	if (w->fresh)
+		open_release(w->open, OPEN_CLOSED);
+	vxhs_answer_status(c, w->io, VXHS_ST_AGAIN);
+	return true;
+}
+
+/**
+ * vxhs_poll_opens - answer the OPENs whose fence has come down
+ * @loop: of this thread
+ */
+void vxhs_poll_opens(struct loop *loop)
+{
+	struct open_wait **pos = &loop->opens, *w;
+
+	control_lock();
+	while ((w = *pos)) {
+		if (!poll_open(loop, w)) {
+			pos = &w->next;
+			continue;
+		}
+		*pos = w->next;
+		open_put(w->open);
+		free(w);
+	}
+	control_unlock();
+}
+
+void vxhs_close_request(struct conn *c, struct io *io, u32 handle)
+{
+	struct native *n = c->state;
+	u16 status = VXHS_ST_NO_SESSION;
+	struct open *o;
+
+	control_lock();
+	o = session_find_handle(n->lane->session, handle);
+	if (o && o->epoch == n->lane->epoch) {
+		open_release(o, OPEN_CLOSED);
+		status = VXHS_ST_OK;
+	}
+	control_unlock();
+	vxhs_answer_status(c, io, status);
+}
+
+/* The loop's thread.  Answers to a closing connection only free the I/O. */
+void vxhs_drop_waits(struct conn *c)
+{
+	struct open_wait **pos = &c->loop->opens, *w;
+
+	while ((w = *pos)) {
+		if (w->io->conn != c) {
+			pos = &w->next;
+			continue;
+		}
+		*pos = w->next;
+		vxhs_answer_status(c, w->io, VXHS_ST_STALE);
+		open_put(w->open);
+		free(w);
+	}
+}
