@@ -428,6 +428,18 @@ unsigned int vxhs_session_lanes_up(const struct vxhs_session *session)
 	return up;
 }
 
+/* A lane that is BROKEN will be news of its own. */
+static bool vxhs_session_all_down(const struct vxhs_session *session)
+{
+	unsigned int i;
+
+	for (i = 0; i < session->nr_lanes; i++) {
+		if (READ_ONCE(session->lanes[i]->state) != VXHS_LANE_DOWN)
+			return false;
+	}
+	return true;
+}
+
 /*
  * Ends broken lanes and fails what they carried.  Never takes session->lock:
  * its holder may wait for the very I/O that is failed here.
@@ -461,7 +473,7 @@ static void vxhs_session_recover(struct work_struct *work)
 
 	if (lost) {
 		vxhs_netlink_notify(VXHS_CHANGE_LANE_LOST, session, NULL);
-		if (!vxhs_session_lanes_up(session) &&
+		if (vxhs_session_all_down(session) &&
 		    vxhs_session_event(session, VXHS_SESSION_LANES_LOST)) {
 			/* No policy waits yet: the wait is over at once. */
 			vxhs_session_event(session, VXHS_SESSION_GIVEN_UP);

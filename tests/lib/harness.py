@@ -44,6 +44,7 @@ def main():
         if sys.argv[1:] and func.__name__ not in sys.argv[1:]:
             continue
         name = '%s.%s' % (prefix, func.__name__)
+        begun = time.monotonic()
         try:
             func()
             print('ok %s' % name, flush=True)
@@ -59,6 +60,8 @@ def main():
                     clean()
                 except Exception as again:
                     print('cleaning up: %s' % again, file=sys.stderr)
+        print('# %5.1f s %s' % (time.monotonic() - begun, name),
+              file=sys.stderr, flush=True)
     for server in list(Vxhsd.running):
         server.kill()
     sys.exit(1 if failed else 0)
