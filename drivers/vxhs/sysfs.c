@@ -85,13 +85,12 @@ static ssize_t dialect_show(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(dialect);
 
+/* Without TLS it is what a session is known by: for root only. */
 static ssize_t session_show(struct device *dev, struct device_attribute *attr,
 			    char *buf)
 {
 	return sysfs_emit(buf, "%016llx\n", to_disk(dev)->session->id);
-}
-/* Without TLS it is what a session is known by: not for everybody. */
-static DEVICE_ATTR_ADMIN_RO(session);
+}static DEVICE_ATTR_ADMIN_RO(session);
 
 static ssize_t lanes_show(struct device *dev, struct device_attribute *attr,
 			  char *buf)
