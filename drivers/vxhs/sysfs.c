@@ -90,7 +90,9 @@ static ssize_t session_show(struct device *dev, struct device_attribute *attr,
 			    char *buf)
 {
 	return sysfs_emit(buf, "%016llx\n", to_disk(dev)->session->id);
-}static DEVICE_ATTR_ADMIN_RO(session);
+}
+
+static DEVICE_ATTR_ADMIN_RO(session);
 
 static ssize_t lanes_show(struct device *dev, struct device_attribute *attr,
 			  char *buf)
