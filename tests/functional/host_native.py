@@ -32,7 +32,7 @@ def server():
         _shared['d'] = Vxhsd(
             'disk0=%s,size=%d' % (path, SIZE), 'mem=memory,size=%d' % SIZE,
             'other=memory,size=16M', 'ro=memory,size=16M,ro',
-            'big=memory,size=16M,block=4096',
+            'big=memory,size=16M,block=4096', 'huge=memory,size=4G',
             *('x%d=memory,size=1M' % i for i in range(40)))
         _shared['fresh'] = iter('x%d' % i for i in range(40))
     _shared['d'].alive()
@@ -422,6 +422,15 @@ def bad_ranges_are_invalid_and_the_lane_lives():
             equal(c.write(g.handle, 0, bytes(limit + 512)), INVALID)
         equal(c.io(WRITE_ZEROES, g.handle, 0, 0xfffffe00), INVALID)
         equal(c.read(g.handle, 0, 4096), (OK, b'b' * 4096), 'block 0')
+
+
+@test
+def discards_and_zeroes_beyond_what_open_allowed_are_invalid():
+    with Opened('huge') as (c, g):
+        for op, most in ((DISCARD, g.max_discard),
+                         (WRITE_ZEROES, g.max_write_zeroes)):
+            equal(c.io(op, g.handle, 0, most), OK, 'op %#x of the most' % op)
+            equal(c.io(op, g.handle, 0, most + 512), INVALID, 'op %#x' % op)
 
 
 @test

@@ -90,6 +90,7 @@ static void bad_args(void **state)
 		"--export a/b=x", "--threads 0", "--threads 4x",
 		"--threads 100000", "--listen [::1", "--listen [::1]9999",
 		"--listen 1.2.3.4:", "--listen 1.2.3.4:70000",
+		"--listen 1.2.3.4:00000009999",
 		"--listen 1.2.3.4:http", "--listen []:1",
 	};
 	struct config config;

@@ -13,8 +13,10 @@
 
 #include "../../tools/vxhsd/config.h"
 #include "../../tools/vxhsd/conn.h"
+#include "../../tools/vxhsd/dialect.h"
 #include "../../tools/vxhsd/export.h"
 #include "../../tools/vxhsd/io.h"
+#include "../../tools/vxhsd/native.h"
 #include "../../tools/vxhsd/session.h"
 
 /* A loop that does not run; its messages are handled by hand. */
@@ -97,6 +99,8 @@ static int setup(void **state)
 
 	(void)state;
 	memset(&loop, 0, sizeof(loop));
+	TAILQ_INIT(&loop.starved);
+	TAILQ_INIT(&loop.resume);
 	loop.now_us = now_us();
 	loop.msgs_tail = &loop.msgs;
 	loop.wake_fd = eventfd(0, EFD_NONBLOCK);
@@ -396,6 +400,111 @@ static void logout_ends_a_session(void **state)
 	end(l2, c2);
 }
 
+/* Its bytes wait in the socket because the server has no memory for them. */
+static void a_lane_that_is_not_read_is_not_silent(void **state)
+{
+	struct conn *c = client(1);
+	struct lane *l;
+
+	(void)state;
+	assert_int_equal(login(c, 1, 1, 0, &l), VXHS_ST_OK);
+	c->rx_seen = &l->rx_us;
+	conn_starve(c);
+	sessions_sweep(loop.now_us + 60000000);
+	assert_false(lane_stale(l));
+	atomic_store(&l->rx_us, loop.now_us);
+	sessions_sweep(loop.now_us + 1100000);
+	assert_true(lane_stale(l));
+	end(l, c);
+}
+
+static void ask_to_open(struct conn *c, struct native *n, struct lane *l)
+{
+	struct vxhs_open want = { .name = "m", .mode = VXHS_OPEN_RW };
+	u8 body[VXHS_OPEN_BODY_MAX];
+	struct io *io;
+
+	n->lane = l;
+	c->state = n;
+	c->dialect = &dialect_vxhs;
+	c->closing = false;
+	c->queue_tail = &c->queue;
+	io = io_new(c);
+	io->buf = body;
+	io->opcode = VXHS_OP_OPEN;
+	vxhs_open_request(c, io, vxhs_put_open(body, &want));
+}
+
+/* One gives up its wait for the fence; to the other that is nothing final. */
+static void two_lanes_wait_for_one_fence(void **state)
+{
+	struct conn *c1 = client(1), *c2 = client(1);
+	struct native n1 = { 0 }, n2 = { 0 };
+	struct lane *l1, *l2;
+	struct use *old;
+
+	(void)state;
+	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
+	assert_int_equal(login(c2, 1, 1, 1, &l2), VXHS_ST_OK);
+	control_lock();
+	old = use_new(&loop, export_find("m"), NULL, NULL);
+	control_unlock();
+	atomic_fetch_add(&old->inflight, 1);
+
+	ask_to_open(c1, &n1, l1);
+	loop.now_us += 100000;
+	ask_to_open(c2, &n2, l2);
+	assert_null(c1->queue);
+	assert_null(c2->queue);
+	loop.now_us += 450000;
+	vxhs_poll_opens(&loop);
+	assert_int_equal(c1->queue->status, VXHS_ST_AGAIN);
+	assert_null(c2->queue);
+	vxhs_poll_opens(&loop);
+	assert_int_equal(c2->queue->status, VXHS_ST_AGAIN);
+
+	atomic_fetch_sub(&old->inflight, 1);
+	use_put(old);
+	c1->closing = true;
+	c2->closing = true;
+	io_free(c1->queue);
+	io_free(c2->queue);
+	end(l1, c1);
+	end(l2, c2);
+	conns_free_caches(&loop);
+}
+
+/* However much one holds, others get memory for one I/O at a time. */
+static void who_hoards_leaves_some(void **state)
+{
+	struct conn *c1 = client(1), *c2 = client(2);
+	struct io *io = NULL, *list = NULL;
+	bool more = true;
+
+	(void)state;
+	pool_init(&loop.pool, 16 << 20);
+	while (more) {
+		io = io_new(c1);
+		more = io_get_buf(io, 1 << 20);
+		io->next = list;
+		list = io;
+	}
+	io = io_new(c2);
+	assert_false(io_get_buf(io, 2 << 20));
+	assert_true(io_get_buf(io, 1 << 20));
+	io_free(io);
+	while (list) {
+		io = list;
+		list = io->next;
+		io_free(io);
+	}
+	assert_int_equal(loop.pool.lent, 0);
+	free(c1);
+	free(c2);
+	conns_free_caches(&loop);
+	pool_destroy(&loop.pool);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -412,6 +521,9 @@ int main(void)
 		TEST(read_only_open),
 		TEST(silence_ends_a_session),
 		TEST(logout_ends_a_session),
+		TEST(a_lane_that_is_not_read_is_not_silent),
+		TEST(two_lanes_wait_for_one_fence),
+		TEST(who_hoards_leaves_some),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -255,7 +255,8 @@ static bool valid_port(const char *port)
 	char *end;
 	long n = strtol(port, &end, 10);
 
-	return *port >= '0' && *port <= '9' && !*end && n <= 65535;
+	return *port >= '0' && *port <= '9' && !*end && n <= 65535 &&
+	       end - port <= 5;
 }
 
 /* Split ADDR, ADDR:PORT, [ADDR], [ADDR]:PORT or :PORT; false if malformed. */

@@ -13,6 +13,7 @@
 
 #define FIRST_US	10000000	/* for the first frame to be complete */
 #define STALL_US	60000000	/* for the rest of a frame to begin */
+#define SHORT_US	2000000		/* for one payload, when memory is short */
 
 static void set_option(int fd, int level, int option, int value)
 {
@@ -148,6 +149,11 @@ void conn_io_freed(struct conn *c)
 {
 	if (!c->nr_ios)
 		conn_mark_dirty(c);
+	/* Who holds nothing may have of what is kept back: ask first. */
+	if (c->starved && !c->io_bytes) {
+		TAILQ_REMOVE(&c->loop->starved, c, starve_entry);
+		TAILQ_INSERT_HEAD(&c->loop->starved, c, starve_entry);
+	}
 	if (!c->waiting || c->starved || c->resuming || c->closing)
 		return;
 	c->resuming = true;
@@ -165,6 +171,8 @@ void conns_resume(struct loop *loop)
 	while ((c = TAILQ_FIRST(&loop->starved))) {
 		TAILQ_REMOVE(&loop->starved, c, starve_entry);
 		c->starved = false;
+		if (c->rx_seen)
+			atomic_store(c->rx_seen, loop->now_us);
 		conn_resume(c);
 		if (c->starved) {
 			/* Still first in line. */
@@ -226,12 +234,23 @@ static const char *overdue(const struct conn *c, u64 now)
 	return NULL;
 }
 
+/* Slow peers may keep what they hold until others want the memory. */
+static const char *hoards(const struct conn *c, u64 now)
+{
+	if (c->closing || TAILQ_EMPTY(&c->loop->starved))
+		return NULL;
+	if (c->tx && now - c->tx_since_us > SHORT_US)
+		return "it does not take its replies and memory is short";
+	if (c->rx_io && c->rx_io->buf && !c->waiting &&
+	    now - c->rx_since_us > SHORT_US)
+		return "its payload does not come and memory is short";
+	return NULL;
+}
+
 /**
- * conns_tick - once a second: close those that hold up a frame, and let go
- * of vdisks that are gone
+ * conns_tick - once a second: close those that hold up a frame or others, and
+ * let go of vdisks that are gone
  * @loop: of this thread
- *
- * A peer that takes no replies is closed only when others want the memory.
  */
 void conns_tick(struct loop *loop)
 {
@@ -240,9 +259,8 @@ void conns_tick(struct loop *loop)
 	LIST_FOREACH(c, &loop->conns, all) {
 		const char *why = overdue(c, loop->now_us);
 
-		if (!why && c->tx && !TAILQ_EMPTY(&loop->starved) &&
-		    loop->now_us - c->tx_us > STALL_US)
-			why = "it takes no replies and memory is short";
+		if (!why)
+			why = hoards(c, loop->now_us);
 		if (why) {
 			conn_complain(c, why);
 			conn_close(c);

@@ -17,6 +17,7 @@
 
 #define HEADER_MAX	256	/* bytes: of any dialect */
 #define TX_IOVS		256
+#define RX_DEAF		(UINT64_MAX / 2) /* *rx_seen while we do not listen */
 
 /**
  * enum rx - what a dialect makes of a header
@@ -87,7 +88,8 @@ struct conn {
 	bool established;		/* has shown that it speaks the dialect */
 	u64 first_us;			/* when bytes first came, 0 for never */
 	u64 rx_us;			/* when bytes last came */
-	u64 tx_us;			/* when bytes last went */
+	u64 rx_since_us;		/* when rx_io got its buffer */
+	u64 tx_since_us;		/* when the reply on its way came first */
 	_Atomic u64 *rx_seen;		/* who else wants to know, or NULL */
 
 	/* Receiving. */

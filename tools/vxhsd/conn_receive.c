@@ -59,6 +59,9 @@ void conn_starve(struct conn *c)
 	if (c->starved)
 		return;
 	c->starved = true;
+	/* It is not the peer who is silent while we do not listen. */
+	if (c->rx_seen)
+		atomic_store(c->rx_seen, RX_DEAF);
 	TAILQ_INSERT_TAIL(&c->loop->starved, c, starve_entry);
 }
 
@@ -91,9 +94,12 @@ static enum rx take_payload(struct conn *c, const u8 *data, size_t len,
 		if (!io->buf && n == c->rx_left && may_lend(io)) {
 			io->buf = (u8 *)data;
 		} else {
-			if (!io->buf && !io_get_buf(io, c->rx_len)) {
-				conn_starve(c);
-				return RX_WAIT;
+			if (!io->buf) {
+				if (!io_get_buf(io, c->rx_len)) {
+					conn_starve(c);
+					return RX_WAIT;
+				}
+				c->rx_since_us = c->loop->now_us;
 			}
 			memcpy(io->buf + (c->rx_len - c->rx_left), data, n);
 		}

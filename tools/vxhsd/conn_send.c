@@ -84,7 +84,6 @@ static void sent_bytes(struct conn *c, size_t n)
 {
 	struct io *io;
 
-	c->tx_us = c->loop->now_us;
 	c->tx_skip += n;
 	while ((io = c->sending) &&
 	       c->tx_skip >= (size_t)io->hdr_len + io->data_len) {
@@ -92,6 +91,7 @@ static void sent_bytes(struct conn *c, size_t n)
 		c->sending = io->next;
 		if (!c->sending)
 			c->sending_tail = &c->sending;
+		c->tx_since_us = c->loop->now_us;
 		io_free(io);
 	}
 }
@@ -151,6 +151,8 @@ void conn_start_tx(struct conn *c)
 	}
 	memset(&tx->msg, 0, sizeof(tx->msg));
 	tx->msg.msg_iov = tx->iov;
+	if (!c->sending)
+		c->tx_since_us = c->loop->now_us;
 	for (io = c->sending; io && tx->msg.msg_iovlen + 2 <= TX_IOVS;
 	     io = io->next)
 		bytes += add_iovs(tx, io, io == c->sending ? c->tx_skip : 0);
@@ -165,7 +167,6 @@ void conn_start_tx(struct conn *c)
 		bytes += add_iovs(tx, next, 0);
 	}
 	c->tx = tx;
-	c->tx_us = c->loop->now_us;
 	c->send_op.done = sent;
 	sqe = loop_sqe(c->loop, &c->send_op);
 	io_uring_prep_sendmsg(sqe, c->fd, &tx->msg, MSG_NOSIGNAL);

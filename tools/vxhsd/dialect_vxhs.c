@@ -17,6 +17,7 @@
  * make the server hold by asking for control operations and not reading.
  */
 #define MAX_IOS		(GRANT_INFLIGHT + 2 * MAX_OPENS)
+#define MAX_IOS_SHORT	(2 * GRANT_INFLIGHT)	/* when memory is short */
 #define MAX_BYTES	(2 * GRANT_BYTES)
 
 static enum rx breach(struct conn *c, enum vxhs_rule rule)
@@ -214,6 +215,16 @@ static enum io_kind kind_of(u8 opcode)
 	}
 }
 
+/* vxhs_check_io() knows nothing of what OPEN said of these two. */
+static bool too_long(const struct vxhs_request *req,
+		     const struct vxhs_geometry *g)
+{
+	return (req->opcode == VXHS_OP_DISCARD &&
+		req->length > g->max_discard) ||
+	       (req->opcode == VXHS_OP_WRITE_ZEROES &&
+		req->length > g->max_write_zeroes);
+}
+
 /* Finds the vdisk and checks the bounds; what fails has its answer. */
 static u16 prepare_io(struct conn *c, struct io *io,
 		      const struct vxhs_request *req)
@@ -229,6 +240,8 @@ static u16 prepare_io(struct conn *c, struct io *io,
 				       GRANT_IO);
 		if (status)
 			return status;
+		if (too_long(req, &use->export->geometry))
+			return VXHS_ST_INVALID;
 	}
 	use->refs++;
 	io->use = use;
@@ -318,6 +331,14 @@ static enum rx dispatch(struct conn *c, struct io *io,
 	return begin_io(c, io, req);
 }
 
+/* It goes on when some of its requests have been answered. */
+static bool must_wait(const struct conn *c)
+{
+	return c->nr_ios >= MAX_IOS || c->io_bytes >= MAX_BYTES ||
+	       (c->nr_ios >= MAX_IOS_SHORT &&
+		pool_short(&c->loop->pool, 0));
+}
+
 static enum rx vxhs_header(struct conn *c, const void *hdr)
 {
 	struct native *n = c->state;
@@ -337,7 +358,7 @@ static enum rx vxhs_header(struct conn *c, const void *hdr)
 		conn_complain(c, "a request's tag is that of an unanswered one");
 		return RX_CLOSE;
 	}
-	if (c->nr_ios >= MAX_IOS || c->io_bytes >= MAX_BYTES)
+	if (must_wait(c))
 		return RX_WAIT;
 
 	io = io_new(c);

@@ -8,6 +8,7 @@
 #include "io.h"
 
 #define KEEP_IOS	1024
+#define SMALL_IO	(1u << 20)
 
 /**
  * io_new - begin with a request
@@ -33,6 +34,7 @@ struct io *io_new(struct conn *c)
 	io->conn = c;
 	io->t0_us = loop->now_us;
 	c->nr_ios++;
+	loop->pool.lent += sizeof(*io);
 	return io;
 }
 
@@ -52,6 +54,7 @@ void io_free(struct io *io)
 	if (io->use)
 		use_put(io->use);
 	c->nr_ios--;
+	loop->pool.lent -= sizeof(*io);
 	conn_io_freed(c);
 	if (loop->free_ios_count == KEEP_IOS) {
 		free(io);
@@ -67,11 +70,18 @@ void io_free(struct io *io)
  * @io: has none yet
  * @size: bytes, at least 1
  *
+ * What is kept back is for one small I/O of each who holds nothing, so that
+ * those who hoard do not stop the others.
+ *
  * Return: false when the loop has lent out all it may
  */
 bool io_get_buf(struct io *io, size_t size)
 {
-	io->buf = pool_get(&io->conn->loop->pool, size);
+	struct pool *pool = &io->conn->loop->pool;
+
+	if ((io->conn->io_bytes || size > SMALL_IO) && pool_short(pool, size))
+		return false;
+	io->buf = pool_get(pool, size);
 	if (!io->buf)
 		return false;
 	io->buf_size = size;

@@ -128,7 +128,9 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 	old = session_find_open(s, x);
 	*fresh = !old;
 	o = old;
+	/* Another mode is another open: writes of the old one are fenced. */
 	if (!old || old->epoch != epoch ||
+	    atomic_load(&old->mode) != want->mode ||
 	    atomic_load(&old->state) != OPEN_LIVE) {
 		o = open_new_for(s, x);
 		if (!o)

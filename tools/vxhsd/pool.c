@@ -80,6 +80,16 @@ void *pool_get(struct pool *pool, size_t size)
 }
 
 /**
+ * pool_short - would this take of the last eighth, which is kept back?
+ * @pool: of this thread's loop
+ * @size: bytes
+ */
+bool pool_short(const struct pool *pool, size_t size)
+{
+	return pool->lent + size > pool->limit - pool->limit / 8;
+}
+
+/**
  * pool_put - give a buffer back
  * @pool: where it came from
  * @buf: from pool_get()

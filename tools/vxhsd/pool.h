@@ -15,13 +15,14 @@
 struct pool {
 	void *free[POOL_CLASSES];	/* linked through their first word */
 	size_t kept;			/* bytes in the lists above */
-	size_t lent;			/* bytes with I/O */
+	size_t lent;			/* bytes with I/O, struct io included */
 	size_t limit;			/* of @lent */
 };
 
 void pool_init(struct pool *pool, size_t limit);
 void pool_destroy(struct pool *pool);
 void *pool_get(struct pool *pool, size_t size);
+bool pool_short(const struct pool *pool, size_t size);
 void pool_put(struct pool *pool, void *buf, size_t size);
 
 #endif /* _VXHSD_POOL_H */

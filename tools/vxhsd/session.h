@@ -27,7 +27,8 @@
  * @index: constant
  * @refs: the connection's, one per use, one per message under way
  * @dead: replaced, closed, or its session is; read by every I/O
- * @rx_us: when bytes last came; written by the loop, read by the sweep
+ * @rx_us: when bytes last came, or RX_DEAF; written by the loop, read by the
+ *	sweep
  * @kill: tells the loop to close the connection
  * @conn: NULL when it has ended; the loop's thread only
  */

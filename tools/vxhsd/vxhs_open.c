@@ -174,8 +174,14 @@ static bool poll_open(struct loop *loop, struct open_wait *w)
 	struct conn *c = w->io->conn;
 	struct native *n = c->state;
 
-	if (atomic_load(&w->open->state) != OPEN_LIVE || lane_stale(n->lane)) {
+	if (atomic_load(&w->open->state) == OPEN_REVOKED ||
+	    lane_stale(n->lane)) {
 		vxhs_answer_status(c, w->io, VXHS_ST_STALE);
+		return true;
+	}
+	/* Another lane gave up the wait, or closed it: nothing is final. */
+	if (atomic_load(&w->open->state) == OPEN_CLOSED) {
+		vxhs_answer_status(c, w->io, VXHS_ST_AGAIN);
 		return true;
 	}
 	if (!open_must_wait(w->open)) {
@@ -220,7 +226,9 @@ void vxhs_close_request(struct conn *c, struct io *io, u32 handle)
 
 	control_lock();
 	o = session_find_handle(n->lane->session, handle);
-	if (o && o->epoch == n->lane->epoch) {
+	if (lane_stale(n->lane)) {
+		status = VXHS_ST_STALE;
+	} else if (o && o->epoch == n->lane->epoch) {
 		open_release(o, OPEN_CLOSED);
 		status = VXHS_ST_OK;
 	}
