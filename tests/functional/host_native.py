@@ -215,6 +215,19 @@ def open_is_idempotent_and_handles_hold_on_all_lanes():
 
 
 @test
+def another_mode_is_another_open():
+    """Else the old mode's writes in flight would escape the next fence."""
+    name = fresh()
+    a = client()
+    old = a.open(name)[1]
+    status, g = a.open(name, mode=0)
+    equal(status, OK)
+    check(g.handle != old.handle, 'the handle stays')
+    check(a.write(old.handle, 0, b'x' * 4096) != OK, 'the old handle writes')
+    equal(a.logout(), OK)
+
+
+@test
 def geometry_is_sane():
     for name, size, block in (('disk0', SIZE, 512), ('mem', SIZE, 512),
                               ('big', 16 << 20, 4096)):
