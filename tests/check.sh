@@ -11,6 +11,7 @@ out=$top/build/check
 parts=("$@")
 [ $# -gt 0 ] || parts=(build unit uml vm)
 
+export PYTHONDONTWRITEBYTECODE=1
 "$top/tests/lib/setup.sh" check || exit 1
 rm -rf "$out"
 mkdir -p "$out"

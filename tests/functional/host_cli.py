@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import vxhs
 from harness import (Vxhsd, check, equal, eventually, free_port, main,
                      run_vxhsd, skip, test, tmpdir)
-from vxhs import BUSY, NOT_FOUND, OK, RO, RW, NativeClient, V34Client
+from vxhs import BUSY, OK, RO, RW, NativeClient, V34Client
 
 
 def sentence(err):

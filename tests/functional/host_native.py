@@ -4,7 +4,6 @@
 
 import os
 import random
-import struct
 import sys
 import time
 

@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
-from harness import Vxhsd, check, equal, main, skip, test, tmpdir
+from harness import Vxhsd, check, equal, main, test, tmpdir
 from vxhs import (V34_READ, V34_READY, V34_STAT, V34_WRITE, Closed,
                   NativeClient, V34Client)
 

@@ -5,9 +5,8 @@ that differ in the path they take."""
 
 import os
 import runpy
-import sys
 
 os.environ['HOSTILE'] = 'light'
-sys.argv[0] = __file__
+os.environ['TEST_PREFIX'] = 'uml_hostile'
 runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)),
                             'vm_hostile.py'), run_name='__main__')

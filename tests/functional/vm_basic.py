@@ -16,8 +16,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vm
-from harness import (Vxhsd, check, equal, eventually, free_port, main, skip,
-                     test, tmpdir)
+from harness import (Vxhsd, check, equal, eventually, free_port, main, test,
+                     tmpdir)
 from vm import attach, detach, host, refused, run, settle, sh, show, vxhsctl
 
 ID = '11223344-5566-7788-99aa-bbccddeeff00'

@@ -18,8 +18,8 @@ import vm
 import vxhs
 from harness import check, equal, eventually, main, test
 from vm import Kmsg, Raw, attach, detach, host, refused, settle, show
-from vxhs import (DISCARD, FLUSH, LOGIN, OPEN, PING, READ, WRITE,
-                  NativeServer, V34Server)
+from vxhs import (FLUSH, LOGIN, PING, READ, WRITE, NativeServer,
+                  V34Server)
 
 MIB = 16
 EIO = 5
@@ -721,6 +721,27 @@ def statuses_of_io():
                 raw.read()
         number[0] = 0
         detach(device)
+
+
+@test
+def replies_that_nobody_asked_for():
+    req = vxhs.Req(0, READ, 0, 0, 1 << 32, 1, 4096, 0, 0, 0, 0, 0)
+    frames = {NativeServer: (TAG, vxhs.reply(req, bytes(4096))),
+              V34Server: (COOKIE, V34Server.head(
+                  vxhs.v34(vxhs.V34_READ, 1 << 32, 'd', size=4096),
+                  bytes(4096), 0, 1) + bytes(4096))}
+    for kind, (words, frame) in frames.items():
+        with kind(disks()) as d:
+            device = attach(d, 'd', '--lanes', 1)
+            settle()
+            kmsg = Kmsg()
+            for conn in list(d.conns):
+                conn.sock.sendall(frame)
+            eventually(lambda: not d.conns, 'the lane stays open', 10)
+            equal(len([l for l in kmsg.vxhs() if words in l]), 1, 'messages')
+            with Raw(device) as raw:
+                vm.fails(EIO, raw.read)
+            detach(device)
 
 
 @test

@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import genl
 import vm
 from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
-from vm import Raw, attach, detach, settle, sh, show, vxhsctl
+from vm import Raw, attach, detach, settle, sh, show
 
 ATTACHES = int(os.environ.get('ATTACHES', '500'))
 LOADS = int(os.environ.get('LOADS', '50'))

@@ -2,8 +2,6 @@
 """Just enough generic netlink to send the vxhs family what vxhsctl never
 would, and to call it without a process for each call."""
 
-import errno
-import os
 import socket
 import struct
 

@@ -38,7 +38,8 @@ def test(func):
 
 def main():
     """Runs all tests, or those named on the command line."""
-    prefix = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    prefix = os.environ.get('TEST_PREFIX') or \
+        os.path.splitext(os.path.basename(sys.argv[0]))[0]
     failed = 0
     for func in _tests:
         if sys.argv[1:] and func.__name__ not in sys.argv[1:]:

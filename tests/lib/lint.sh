@@ -11,7 +11,7 @@ files() {
 	if [ -e .git ]; then
 		git ls-files -co --exclude-standard
 	else
-		find . -type f ! -path './build/*' -printf '%P\n'
+		find . -type f ! -path './build/*' ! -name '*.pyc' -printf '%P\n'
 	fi | while IFS= read -r file; do
 		[ ! -f "$file" ] || printf '%s\n' "$file"
 	done
