@@ -37,8 +37,9 @@ step() {
 		[ "$status" != 124 ] || echo "    time-out after $limit s"
 		echo "not ok $name (exit status $status, $failed tests failed, $((SECONDS - start)) s)"
 		failed=$((failed + 1))
-		echo "--- the end of $log:"
-		tail -n 40 "$log"
+		echo "--- from $log:"
+		grep -aE -A 25 '^not ok ' "$log" | head -n 60
+		tail -n 20 "$log"
 		echo "---"
 	fi
 	echo "$passed $failed" >"$out/$name.count"

@@ -20,7 +20,7 @@
 #include "trace.h"
 
 /* How long an attach may take altogether. */
-#define VXHS_ATTACH_TIMEOUT	(8 * HZ)
+#define VXHS_ATTACH_TIMEOUT	(7 * HZ)
 
 /* By index; an entry is reserved (zero) while its disk is made. */
 static DEFINE_XARRAY_ALLOC(disks);

@@ -11,8 +11,8 @@ vm=("${build[@]}" linux-image-6.12-amd64 linux-headers-6.12-amd64 kmod bc
 	qemu-system-x86 qemu-utils seabios udev util-linux procps iproute2
 	fio e2fsprogs xfsprogs python3)
 check=("${vm[@]}" linux-source-6.12 sparse shellcheck libcmocka-dev perl
-	libssl-dev python3-yaml python3-jsonschema git ca-certificates strace
-	nbdkit nbd-client nftables fdisk man-db)
+	libssl-dev python3-yaml python3-jsonschema git ca-certificates
+	nbdkit nbd-client nftables man-db)
 
 wanted=()
 for set in "${@:-all}"; do
