@@ -7,6 +7,7 @@
 set -u
 top=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd -P)
 cd "$top" || exit 1
+PATH=$PATH:/usr/sbin:/sbin	# where a user finds depmod and modprobe
 out=$top/build/check
 parts=("$@")
 [ $# -gt 0 ] || parts=(build unit uml vm)
@@ -36,7 +37,7 @@ step() {
 	else
 		[ "$status" != 124 ] || echo "    time-out after $limit s"
 		echo "not ok $name (exit status $status, $failed tests failed, $((SECONDS - start)) s)"
-		failed=$((failed + 1))
+		[ "$failed" != 0 ] || failed=1
 		echo "--- from $log:"
 		grep -aE -A 25 '^not ok ' "$log" | head -n 60
 		tail -n 20 "$log"
@@ -49,7 +50,7 @@ step() {
 lint() { step "$1" 600 "$top/tests/lib/lint.sh" "$1"; }
 
 part_build() {
-	step tools 600 make tools asan unit-tests
+	step tools 600 make -j"$(nproc)" tools asan unit-tests
 	lint module
 	lint checkpatch
 	lint kernel-doc
@@ -97,6 +98,7 @@ part_uml() {
 part_vm() {
 	local test name n options
 	step vm-module 600 flock build/.lock make tools vm-module
+	step demo 900 make -s demo
 	for test in tests/functional/vm_*; do
 		name=$(basename "${test%.*}")
 		# A script may say how it wants to be run, once or several

@@ -14,6 +14,7 @@
 #include <linux/inet.h>
 #include <linux/netlink.h>
 #include <linux/random.h>
+#include <linux/ratelimit.h>
 #include <linux/sched/mm.h>
 #include <linux/siphash.h>
 #include <linux/slab.h>
@@ -498,8 +499,9 @@ void vxhs_session_lane_broken(struct vxhs_session *session,
 			      struct vxhs_lane *lane, const char *reason)
 {
 	WRITE_ONCE(session->reason, reason);
-	pr_warn_ratelimited("%s: lane %u closed: %s\n", session->host,
-			    lane->index, reason);
+	if (__ratelimit(&session->messages))
+		pr_warn("%s: lane %u closed: %s\n", session->host, lane->index,
+			reason);
 	vxhs_lane_command_end(lane, -ECONNRESET);
 	queue_work(recovery_wq, &session->recover);
 }
@@ -811,6 +813,8 @@ vxhs_session_alloc(const struct vxhs_session_key *key, const char *host,
 	mutex_init(&session->lock);
 	mutex_init(&session->lanes_lock);
 	spin_lock_init(&session->state_lock);
+	ratelimit_state_init(&session->messages, DEFAULT_RATELIMIT_INTERVAL,
+			     DEFAULT_RATELIMIT_BURST);
 	INIT_WORK(&session->recover, vxhs_session_recover);
 	return session;
 }

@@ -12,6 +12,7 @@
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/ratelimit_types.h>
 #include <linux/socket.h>
 #include <linux/uuid.h>
 #include <linux/workqueue.h>
@@ -85,6 +86,7 @@ struct vxhs_session_key {
  * @state_lock: innermost, any context
  * @epoch: of the login
  * @reason: why a lane was lost, the newest reason
+ * @messages: so that one bad server does not silence what is said of others
  * @nr_lanes: entries of @lanes; fixed once the session was live
  * @lanes: the lanes
  * @spread: a hardware queue uses more lanes than one
@@ -113,6 +115,7 @@ struct vxhs_session {
 	enum vxhs_session_state	state;
 	u32			epoch;
 	const char		*reason;
+	struct ratelimit_state	messages;
 
 	unsigned int		nr_lanes;
 	struct vxhs_lane	*lanes[VXHS_MAX_LANES];

@@ -4,6 +4,7 @@
 # the guest sees too ($ctl), COMMAND in it, its output copied out as it comes,
 # its exit status brought back.  The guest's half is tests/lib/guest-init.sh.
 
+PATH=$PATH:/usr/sbin:/sbin	# where a user finds depmod and modprobe
 me=$(basename "$(dirname "$(readlink -f "$0")")")/run
 top=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd -P)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vxhs

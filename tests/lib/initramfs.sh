@@ -5,6 +5,7 @@
 # numbered in the order in which they are to be loaded.  Their signatures and
 # type information, which emulation is slow to check, are left out.
 set -eu
+PATH=$PATH:/usr/sbin:/sbin	# where a user finds depmod and modprobe
 release=$1 init=$2 output=$3
 shift 3
 dir=$(mktemp -d)
