@@ -7,7 +7,7 @@ top=$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd -P)
 cd "$top"
 SECONDS=0
 
-echo "== vxhs demo: a guest's disk over the network (about 4 minutes)"
+echo "== vxhs demo: a guest's disk over the network (2 to 5 minutes)"
 echo "== 1. packages that are missing, if any"
 tests/lib/setup.sh vm
 echo "== 2. building the kernel module, vxhsctl and vxhsd"
