@@ -7,7 +7,7 @@ set -euo pipefail
 build=(build-essential libmnl-dev libjson-c-dev liburing-dev libinih-dev
 	libisal-dev)
 vm=("${build[@]}" linux-image-6.12-amd64 linux-headers-6.12-amd64 kmod bc
-	bison flex libelf-dev pahole cpio xz-utils busybox-static
+	bison flex libelf-dev pahole cpio xz-utils zstd busybox-static
 	qemu-system-x86 qemu-utils seabios udev util-linux procps iproute2
 	fio e2fsprogs xfsprogs python3)
 check=("${vm[@]}" linux-source-6.12 sparse shellcheck libcmocka-dev perl
