@@ -55,13 +55,14 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 	struct vxhs_io *io = vxhs_rq_to_io(rq);
 	struct vxhs_lane *lane;
 	int opcode = vxhs_opcode(rq);
+	bool first;
 
 	if (opcode < 0)
 		return BLK_STS_NOTSUPP;
 	lane = vxhs_session_pick(session, hctx->queue_num, rq->tag);
 	if (unlikely(!lane)) {
 		atomic64_inc(&disk->errors);
-		vxhs_session_kick(session, NULL);
+		vxhs_session_kick(session);
 		return BLK_STS_IOERR;
 	}
 
@@ -72,10 +73,10 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 	io->dirty = opcode == VXHS_OP_FLUSH && xchg(&disk->dirty, false);
 	blk_mq_start_request(rq);
 	trace_vxhs_io_queue(rq, io, lane);
-	vxhs_send_push(lane, io);
+	first = vxhs_send_push(lane, io);
 	/* From here on it may be completed: do not touch it. */
 	if (bd->last)
-		vxhs_session_kick(session, lane);
+		vxhs_session_commit(session, lane, first);
 	if (unlikely(!vxhs_lane_is_up(lane)))
 		vxhs_session_stranded(session);
 	return BLK_STS_OK;
@@ -85,7 +86,7 @@ static void vxhs_commit_rqs(struct blk_mq_hw_ctx *hctx)
 {
 	struct vxhs_disk *disk = hctx->queue->queuedata;
 
-	vxhs_session_kick(disk->session, NULL);
+	vxhs_session_kick(disk->session);
 }
 
 /* Softirq, or wherever vxhs_io_end() was called. */

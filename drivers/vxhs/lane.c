@@ -14,6 +14,7 @@
 #include <linux/tcp.h>
 #include <net/sock.h>
 #include <net/tcp.h>
+#include <uapi/linux/sched/types.h>
 
 #include "lane.h"
 #include "receive.h"
@@ -24,10 +25,7 @@
 /* Bytes that a softirq copies before the rest is left to the worker. */
 #define VXHS_SOFTIRQ_BUDGET	(64 << 10)
 
-/*
- * Sends, receives and keepalives: writeback waits for them.  Recovery has a
- * queue of its own, see session.c.
- */
+/* Keepalives.  Recovery has a queue of its own, see session.c. */
 static struct workqueue_struct *lane_wq;
 
 /*
@@ -45,7 +43,7 @@ static struct socket *memalloc_sock;
  */
 void vxhs_lane_queue_work(struct vxhs_lane *lane, unsigned long delay)
 {
-	queue_delayed_work(lane_wq, &lane->work, delay);
+	kthread_mod_delayed_work(lane->worker, &lane->work, delay);
 }
 
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
@@ -156,11 +154,11 @@ static void vxhs_lane_restore_callbacks(struct vxhs_lane *lane)
 	write_unlock_bh(&sk->sk_callback_lock);
 }
 
-/* Task, WQ_MEM_RECLAIM. */
-static void vxhs_lane_work(struct work_struct *work)
+/* Task: the lane's own thread. */
+static void vxhs_lane_work(struct kthread_work *work)
 {
-	struct vxhs_lane *lane = container_of(to_delayed_work(work),
-					      struct vxhs_lane, work);
+	struct vxhs_lane *lane = container_of(work, struct vxhs_lane,
+					      work.work);
 	bool more = false;
 
 	/* Under tx.lock, for that is what keeps the socket from being freed. */
@@ -226,6 +224,24 @@ void vxhs_lane_keepalive_start(struct vxhs_lane *lane, u32 kato_ms)
 	queue_delayed_work(lane_wq, &lane->keepalive, lane->kato / 8 + 1);
 }
 
+/*
+ * Writeback waits for this thread, so it is made before anything needs it.  It
+ * does not preempt a submitter that wakes it, see vxhs_send_commit().
+ */
+static struct kthread_worker *vxhs_lane_worker(unsigned int index)
+{
+	const struct sched_attr attr = {
+		.size = sizeof(attr),
+		.sched_policy = SCHED_BATCH,
+	};
+	struct kthread_worker *worker;
+
+	worker = kthread_create_worker(0, "vxhs_lane/%u", index);
+	if (!IS_ERR(worker))
+		sched_setattr_nocheck(worker->task, &attr);
+	return worker;
+}
+
 /**
  * vxhs_lane_alloc - make a lane that is down
  * @session: whose
@@ -243,7 +259,12 @@ struct vxhs_lane *vxhs_lane_alloc(struct vxhs_session *session,
 		return NULL;
 	lane->session = session;
 	lane->index = index;
-	INIT_DELAYED_WORK(&lane->work, vxhs_lane_work);
+	lane->worker = vxhs_lane_worker(index);
+	if (IS_ERR(lane->worker)) {
+		kvfree(lane);
+		return NULL;
+	}
+	kthread_init_delayed_work(&lane->work, vxhs_lane_work);
 	INIT_DELAYED_WORK(&lane->keepalive, vxhs_lane_keepalive);
 	init_llist_head(&lane->tx.submit);
 	mutex_init(&lane->tx.lock);
@@ -264,7 +285,8 @@ void vxhs_lane_free(struct vxhs_lane *lane)
 	if (!lane)
 		return;
 	WARN_ON(lane->sock);
-	cancel_delayed_work_sync(&lane->work);
+	kthread_cancel_delayed_work_sync(&lane->work);
+	kthread_destroy_worker(lane->worker);
 	mutex_destroy(&lane->tx.lock);
 	kvfree(lane);
 }
@@ -496,7 +518,7 @@ void vxhs_lane_abort(struct vxhs_lane *lane)
 	vxhs_send_drop_batch(lane);
 	mutex_unlock(&tx->lock);
 
-	cancel_delayed_work_sync(&lane->work);
+	kthread_cancel_delayed_work_sync(&lane->work);
 	vxhs_lane_command_end(lane, -ECONNRESET);
 	WRITE_ONCE(lane->state, VXHS_LANE_DOWN);
 }
@@ -687,7 +709,7 @@ int vxhs_lane_init(void)
 		return ret;
 	sk_set_memalloc(memalloc_sock->sk);
 
-	lane_wq = alloc_workqueue("vxhs_lane", WQ_MEM_RECLAIM | WQ_HIGHPRI, 0);
+	lane_wq = alloc_workqueue("vxhs_keepalive", WQ_MEM_RECLAIM, 0);
 	if (lane_wq)
 		return 0;
 	sk_clear_memalloc(memalloc_sock->sk);

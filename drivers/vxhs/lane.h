@@ -9,6 +9,7 @@
 
 #include <linux/bvec.h>
 #include <linux/completion.h>
+#include <linux/kthread.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/sizes.h>
@@ -98,6 +99,7 @@ struct vxhs_command {
 /**
  * struct vxhs_tx - a lane's transmitter
  * @submit: requests pushed by submitters, newest first (FLOW)
+ * @gathered: about how many of @submit were left to the worker
  * @lock: whoever holds it sends; protects the rest
  * @queue: requests in order, taken from @submit (FLOW)
  * @batch: requests of the batch in @iter (SENDING)
@@ -111,6 +113,7 @@ struct vxhs_command {
  */
 struct vxhs_tx {
 	struct llist_head	submit ____cacheline_aligned_in_smp;
+	unsigned int		gathered;
 
 	struct mutex		lock ____cacheline_aligned_in_smp;
 	struct list_head	queue;
@@ -163,6 +166,7 @@ struct vxhs_rx {
  * @data_ready: the socket's own callback, as the next two
  * @write_space: see @data_ready
  * @state_change: see @data_ready
+ * @worker: the thread of @work
  * @work: receives and sends what the fast paths left
  * @keepalive: looks whether the lane is alive
  * @kato: keepalive time-out, jiffies; 0 for a dialect without PING
@@ -173,6 +177,7 @@ struct vxhs_rx {
  * @ping_queued: PING waits for the transmitter
  * @inflight: requests << VXHS_INFLIGHT_SHIFT | bytes, sent and unanswered
  * @gated: the transmitter waits for a reply to make room in @inflight
+ * @burst: how many requests complete at once lately; halves with each receive
  * @reason: why it broke, a constant string
  * @tx: the transmitter
  * @rx: the receiver
@@ -190,7 +195,8 @@ struct vxhs_lane {
 	void			(*data_ready)(struct sock *sk);
 	void			(*write_space)(struct sock *sk);
 	void			(*state_change)(struct sock *sk);
-	struct delayed_work	work;
+	struct kthread_worker	*worker;
+	struct kthread_delayed_work work;
 	struct delayed_work	keepalive;
 	unsigned long		kato;
 	unsigned long		last_rx;
@@ -200,6 +206,7 @@ struct vxhs_lane {
 	bool			ping_queued;
 	atomic64_t		inflight;
 	bool			gated;
+	unsigned int		burst;
 	const char		*reason;
 
 	struct vxhs_tx		tx;
@@ -221,6 +228,20 @@ static inline bool vxhs_lane_can_send(const struct vxhs_lane *lane)
 	enum vxhs_lane_state state = READ_ONCE(lane->state);
 
 	return state == VXHS_LANE_UP || state == VXHS_LANE_CLOSING;
+}
+
+/**
+ * vxhs_lane_is_due - will the worker look at the lane?
+ * @lane: any
+ *
+ * Pairs with vxhs_send_collect(): work that is still queued here has not
+ * collected yet what the caller has pushed before.
+ *
+ * Return: true if the worker was told and has not begun yet
+ */
+static inline bool vxhs_lane_is_due(const struct vxhs_lane *lane)
+{
+	return !list_empty_careful(&lane->work.work.node);
 }
 
 struct vxhs_lane *vxhs_lane_alloc(struct vxhs_session *session,

@@ -388,6 +388,7 @@ bool vxhs_receive(struct vxhs_lane *lane, size_t budget)
 	struct vxhs_rx *rx = &lane->rx;
 	struct sock *sk = lane->sock->sk;
 	struct vxhs_io *io, *next;
+	unsigned int burst = 0;
 	LIST_HEAD(done);
 
 	/* It would never be read, and stop what is behind it. */
@@ -403,7 +404,11 @@ bool vxhs_receive(struct vxhs_lane *lane, size_t budget)
 	list_for_each_entry_safe(io, next, &done, entry) {
 		vxhs_io_release(io);
 		vxhs_io_end(io, &batch);
+		burst++;
 	}
+	/* A burst may come in pieces, the last of them small. */
+	if (burst)
+		WRITE_ONCE(lane->burst, max(burst, lane->burst / 2));
 	if (batch.complete)
 		batch.complete(&batch);
 	return !rx->dead && !desc.count;

@@ -20,6 +20,9 @@
 #include "session.h"
 #include "trace.h"
 
+/* Requests that are left to the worker before a submitter sends them itself. */
+#define VXHS_SEND_GATHER	64
+
 /* Batches that one caller sends before the worker takes over. */
 #define VXHS_SEND_BATCHES	16
 
@@ -43,12 +46,15 @@ static u32 vxhs_payload_len(const struct vxhs_io *io)
  * @lane: a lane that is or was up
  * @io: the request
  *
+ * vxhs_send_commit() or vxhs_send_kick() must follow.
+ *
  * Context: task.  Full barrier, pairs with vxhs_send_kick().
+ * Return: true if the queue was empty
  */
-void vxhs_send_push(struct vxhs_lane *lane, struct vxhs_io *io)
+bool vxhs_send_push(struct vxhs_lane *lane, struct vxhs_io *io)
 {
 	io->lane = lane;
-	llist_add(&io->submit, &lane->tx.submit);
+	return llist_add(&io->submit, &lane->tx.submit);
 }
 
 /* tx.lock held, or nobody else is left. */
@@ -59,6 +65,7 @@ static void vxhs_send_collect(struct vxhs_tx *tx)
 
 	if (!list)
 		return;
+	WRITE_ONCE(tx->gathered, 0);
 	list = llist_reverse_order(list);
 	llist_for_each_entry_safe(io, next, list, submit)
 		list_add_tail(&io->entry, &tx->queue);
@@ -430,6 +437,7 @@ static bool vxhs_send_batch(struct vxhs_lane *lane, bool *more)
 	struct vxhs_tx *tx = &lane->tx;
 
 	while (iov_iter_count(&tx->iter)) {
+		struct socket *sock = lane->sock;
 		struct msghdr msg = {
 			.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL |
 				     MSG_SPLICE_PAGES,
@@ -440,7 +448,12 @@ static bool vxhs_send_batch(struct vxhs_lane *lane, bool *more)
 		*more = vxhs_send_more(tx);
 		if (*more)
 			msg.msg_flags |= MSG_MORE;
-		ret = sock_sendmsg(lane->sock, &msg);
+		/*
+		 * Not sock_sendmsg(): its security hook would judge whoever
+		 * happens to submit I/O.
+		 */
+		ret = READ_ONCE(sock->ops)->sendmsg(sock, &msg,
+						    msg_data_left(&msg));
 		if (ret > 0) {
 			iov_iter_advance(&tx->iter, ret);
 			continue;
@@ -519,4 +532,44 @@ void vxhs_send_kick(struct vxhs_lane *lane)
 			break;
 		smp_mb();	/* as above */
 	}
+}
+
+/*
+ * Will more requests come soon?  While others are in flight, or when the last
+ * replies came as a burst, the submitter is about to bring more of them one
+ * by one: they go out together, as one packet.
+ */
+static bool vxhs_send_may_gather(const struct vxhs_lane *lane)
+{
+	return atomic64_read(&lane->inflight) || READ_ONCE(lane->burst) > 1;
+}
+
+/**
+ * vxhs_send_commit - a submitter has pushed all that it has for now
+ * @lane: any
+ * @first: what vxhs_send_push() said of the last request
+ *
+ * A lone request is sent at once, and so is a batch.  One of many that come
+ * singly is left to the worker, which is of a scheduling class that does not
+ * preempt the submitter: when it runs, the submitter has run out of work or
+ * of time.
+ *
+ * Context: task.
+ */
+void vxhs_send_commit(struct vxhs_lane *lane, bool first)
+{
+	struct vxhs_tx *tx = &lane->tx;
+
+	if (first ? vxhs_send_may_gather(lane) : vxhs_lane_is_due(lane)) {
+		unsigned int gathered = READ_ONCE(tx->gathered) + 1;
+
+		if (first)
+			vxhs_lane_queue_work(lane, 0);
+		if (gathered < VXHS_SEND_GATHER) {
+			/* Racy, but only a hint. */
+			WRITE_ONCE(tx->gathered, gathered);
+			return;
+		}
+	}
+	vxhs_send_kick(lane);
 }

@@ -6,7 +6,8 @@ struct vxhs_io;
 struct vxhs_lane;
 struct list_head;
 
-void vxhs_send_push(struct vxhs_lane *lane, struct vxhs_io *io);
+bool vxhs_send_push(struct vxhs_lane *lane, struct vxhs_io *io);
+void vxhs_send_commit(struct vxhs_lane *lane, bool first);
 void vxhs_send_kick(struct vxhs_lane *lane);
 void vxhs_send_all(struct vxhs_lane *lane);
 void vxhs_send_drop_batch(struct vxhs_lane *lane);

@@ -550,22 +550,35 @@ struct vxhs_lane *vxhs_session_pick(struct vxhs_session *session,
 }
 
 /**
- * vxhs_session_kick - a hardware queue's batch is complete: send it
+ * vxhs_session_kick - send what is queued on any lane
  * @session: live
- * @lane: the lane of the last request, or NULL for all
  *
  * Context: task.
  */
-void vxhs_session_kick(struct vxhs_session *session, struct vxhs_lane *lane)
+void vxhs_session_kick(struct vxhs_session *session)
 {
 	unsigned int i;
 
-	if (lane && !session->spread) {
-		vxhs_send_kick(lane);
-		return;
-	}
 	for (i = 0; i < session->nr_lanes; i++)
 		vxhs_send_kick(session->lanes[i]);
+}
+
+/**
+ * vxhs_session_commit - a hardware queue's batch is complete: send it
+ * @session: live
+ * @lane: the lane of the last request
+ * @first: what vxhs_send_push() said of the last request
+ *
+ * Context: task.
+ */
+void vxhs_session_commit(struct vxhs_session *session, struct vxhs_lane *lane,
+			 bool first)
+{
+	/* One batch may have gone to several lanes. */
+	if (unlikely(session->spread))
+		vxhs_session_kick(session);
+	else
+		vxhs_send_commit(lane, first);
 }
 
 /*

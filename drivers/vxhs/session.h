@@ -161,7 +161,9 @@ int vxhs_session_open(struct vxhs_session *session, const char *vdisk,
 void vxhs_session_close_vdisk(struct vxhs_session *session, u32 handle);
 struct vxhs_lane *vxhs_session_pick(struct vxhs_session *session,
 				    unsigned int queue, unsigned int tag);
-void vxhs_session_kick(struct vxhs_session *session, struct vxhs_lane *lane);
+void vxhs_session_kick(struct vxhs_session *session);
+void vxhs_session_commit(struct vxhs_session *session, struct vxhs_lane *lane,
+			 bool first);
 void vxhs_session_lane_broken(struct vxhs_session *session,
 			      struct vxhs_lane *lane, const char *reason);
 void vxhs_session_stranded(struct vxhs_session *session);

@@ -105,8 +105,7 @@ static void free_list(struct io **head, struct io ***tail)
 void conn_drop_pending(struct conn *c)
 {
 	free_list(&c->queue, &c->queue_tail);
-	if (!c->tx)
-		free_list(&c->sending, &c->sending_tail);
+	free_list(&c->sending, &c->sending_tail);
 	if (!(c->recv_armed && c->direct))
 		conn_drop_rx(c);
 	free(c->stash);
@@ -195,12 +194,12 @@ static void flush_one(struct conn *c)
 		return;
 	}
 	if (c->closing) {
-		if (!c->recv_armed && !c->tx && !c->nr_ios)
+		if (!c->recv_armed && !c->send_armed && !c->nr_ios)
 			conn_free(c);
 		return;
 	}
-	if (!c->tx && (c->sending || c->queue))
-		conn_start_tx(c);
+	if (!c->send_armed && (c->sending || c->queue))
+		conn_send(c);
 	if (!c->recv_armed && !c->last && !c->waiting && !c->closing)
 		conn_arm_recv(c);
 }
@@ -239,7 +238,7 @@ static const char *hoards(const struct conn *c, u64 now)
 {
 	if (c->closing || TAILQ_EMPTY(&c->loop->starved))
 		return NULL;
-	if (c->tx && now - c->tx_since_us > SHORT_US)
+	if (c->send_armed && now - c->tx_since_us > SHORT_US)
 		return "it does not take its replies and memory is short";
 	if (c->rx_io && c->rx_io->buf && !c->waiting &&
 	    now - c->rx_since_us > SHORT_US)
@@ -295,12 +294,6 @@ void conns_drain(struct loop *loop)
 /** conns_free_caches - the loop has ended; free what waited for reuse */
 void conns_free_caches(struct loop *loop)
 {
-	while (loop->free_txs) {
-		struct tx *tx = loop->free_txs;
-
-		loop->free_txs = tx->next;
-		free(tx);
-	}
 	while (loop->free_ios) {
 		struct io *io = loop->free_ios;
 

@@ -16,7 +16,6 @@
 #include "loop.h"
 
 #define HEADER_MAX	256	/* bytes: of any dialect */
-#define TX_IOVS		256
 #define RX_DEAF		(UINT64_MAX / 2) /* *rx_seen while we do not listen */
 
 /**
@@ -56,13 +55,6 @@ struct dialect {
 
 extern const struct dialect dialect_qnio;
 extern const struct dialect dialect_vxhs;
-
-/** struct tx - one sendmsg on its way */
-struct tx {
-	struct tx *next;
-	struct msghdr msg;
-	struct iovec iov[TX_IOVS];
-};
 
 struct conn {
 	struct op recv_op;
@@ -107,7 +99,7 @@ struct conn {
 	struct io **queue_tail;
 	struct io *sending;		/* replies that go out first */
 	struct io **sending_tail;
-	struct tx *tx;			/* NULL while nothing is on its way */
+	bool send_armed;		/* the socket is full */
 	size_t tx_skip;			/* bytes of the first that are out */
 
 	unsigned int nr_ios;		/* all of them */

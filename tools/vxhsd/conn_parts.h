@@ -15,6 +15,6 @@ void conn_eof(struct conn *c);
 void conn_drop_rx(struct conn *c);
 
 /* conn_send.c */
-void conn_start_tx(struct conn *c);
+void conn_send(struct conn *c);
 
 #endif /* _VXHSD_CONN_PARTS_H */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Replies of a connection to bytes, many at a time. */
 #include <errno.h>
-#include <stdlib.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -10,6 +10,7 @@
 #include "io.h"
 
 #define TX_BYTES	(1 << 20)	/* of one sendmsg, more or less */
+#define TX_IOVS		256
 
 static void append(struct io ***tail, struct io *io)
 {
@@ -63,23 +64,6 @@ void conn_reply_first(struct conn *c, struct io *io)
 	conn_mark_dirty(c);
 }
 
-static struct tx *tx_get(struct loop *loop)
-{
-	struct tx *tx = loop->free_txs;
-
-	if (tx)
-		loop->free_txs = tx->next;
-	else
-		tx = malloc(sizeof(*tx));
-	return tx;
-}
-
-static void tx_put(struct loop *loop, struct tx *tx)
-{
-	tx->next = loop->free_txs;
-	loop->free_txs = tx;
-}
-
 static void sent_bytes(struct conn *c, size_t n)
 {
 	struct io *io;
@@ -96,26 +80,9 @@ static void sent_bytes(struct conn *c, size_t n)
 	}
 }
 
-static void sent(struct op *op, int res, unsigned int flags)
+static size_t add_iovs(struct msghdr *msg, struct io *io, size_t skip)
 {
-	struct conn *c = (struct conn *)((char *)op -
-					 offsetof(struct conn, send_op));
-
-	(void)flags;
-	tx_put(c->loop, c->tx);
-	c->tx = NULL;
-	conn_mark_dirty(c);
-	if (c->closing)
-		conn_drop_pending(c);
-	else if (res >= 0)
-		sent_bytes(c, (size_t)res);
-	else if (res != -EAGAIN && res != -EINTR)
-		conn_close(c);
-}
-
-static size_t add_iovs(struct tx *tx, struct io *io, size_t skip)
-{
-	struct iovec *iov = &tx->iov[tx->msg.msg_iovlen];
+	struct iovec *iov = &msg->msg_iov[msg->msg_iovlen];
 	size_t bytes = 0;
 
 	if (skip < io->hdr_len) {
@@ -133,30 +100,22 @@ static size_t add_iovs(struct tx *tx, struct io *io, size_t skip)
 		bytes += iov->iov_len;
 		iov++;
 	}
-	tx->msg.msg_iovlen = (size_t)(iov - tx->iov);
+	msg->msg_iovlen = (size_t)(iov - msg->msg_iov);
 	return bytes;
 }
 
-/* Everything that waits, in one sendmsg as far as it goes. */
-void conn_start_tx(struct conn *c)
+/* What is half out, then what waits, as far as it goes. */
+static void gather(struct conn *c, struct msghdr *msg)
 {
-	struct tx *tx = tx_get(c->loop);
-	struct io_uring_sqe *sqe;
 	size_t bytes = 0;
 	struct io *io;
 
-	if (!tx) {
-		conn_close(c);
-		return;
-	}
-	memset(&tx->msg, 0, sizeof(tx->msg));
-	tx->msg.msg_iov = tx->iov;
 	if (!c->sending)
 		c->tx_since_us = c->loop->now_us;
-	for (io = c->sending; io && tx->msg.msg_iovlen + 2 <= TX_IOVS;
+	for (io = c->sending; io && msg->msg_iovlen + 2 <= TX_IOVS;
 	     io = io->next)
-		bytes += add_iovs(tx, io, io == c->sending ? c->tx_skip : 0);
-	while (!io && c->queue && tx->msg.msg_iovlen + 2 <= TX_IOVS &&
+		bytes += add_iovs(msg, io, io == c->sending ? c->tx_skip : 0);
+	while (!io && c->queue && msg->msg_iovlen + 2 <= TX_IOVS &&
 	       bytes < TX_BYTES) {
 		struct io *next = c->queue;
 
@@ -164,10 +123,49 @@ void conn_start_tx(struct conn *c)
 		if (!c->queue)
 			c->queue_tail = &c->queue;
 		append(&c->sending_tail, next);
-		bytes += add_iovs(tx, next, 0);
+		bytes += add_iovs(msg, next, 0);
 	}
-	c->tx = tx;
-	c->send_op.done = sent;
-	sqe = loop_sqe(c->loop, &c->send_op);
-	io_uring_prep_sendmsg(sqe, c->fd, &tx->msg, MSG_NOSIGNAL);
+}
+
+static void writable(struct op *op, int res, unsigned int flags)
+{
+	struct conn *c = (struct conn *)((char *)op -
+					 offsetof(struct conn, send_op));
+
+	(void)res;
+	(void)flags;
+	c->send_armed = false;
+	conn_mark_dirty(c);
+}
+
+static void wait_until_writable(struct conn *c)
+{
+	c->send_armed = true;
+	c->send_op.done = writable;
+	io_uring_prep_poll_add(loop_sqe(c->loop, &c->send_op), c->fd, POLLOUT);
+}
+
+/*
+ * Everything that waits, in one sendmsg as far as it goes.  A system call of
+ * its own and not the ring's: the replies are out, and forgotten, before the
+ * loop waits again.
+ */
+void conn_send(struct conn *c)
+{
+	struct iovec iov[TX_IOVS];
+	struct msghdr msg = { .msg_iov = iov };
+	ssize_t res;
+
+	gather(c, &msg);
+	res = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (res < 0 && errno != EAGAIN && errno != EINTR) {
+		conn_close(c);
+		return;
+	}
+	if (res > 0)
+		sent_bytes(c, (size_t)res);
+	if (c->sending)
+		wait_until_writable(c);
+	else if (c->queue)
+		conn_mark_dirty(c);
 }

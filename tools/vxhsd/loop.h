@@ -27,7 +27,6 @@ struct export;
 struct io;
 struct loop;
 struct open_wait;
-struct tx;
 
 /**
  * struct op - something the ring works on; its address is the user_data
@@ -59,7 +58,6 @@ struct loop {
 	struct pool pool;
 	struct io *free_ios;
 	unsigned int free_ios_count;
-	struct tx *free_txs;
 
 	LIST_HEAD(, conn) conns;	/* all of them */
 	struct conn *dirty;		/* have something to send or to arm */
