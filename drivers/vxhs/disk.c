@@ -22,6 +22,9 @@
 /* How long an attach may take altogether. */
 #define VXHS_ATTACH_TIMEOUT	(7 * HZ)
 
+/* A request that waits so long is worth a message, and each time again. */
+#define VXHS_SLOW		(30 * HZ)
+
 /* By index; an entry is reserved (zero) while its disk is made. */
 static DEFINE_XARRAY_ALLOC(disks);
 
@@ -70,6 +73,12 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 	io->opcode = opcode;
 	io->length = opcode == VXHS_OP_FLUSH ? 0 : blk_rq_bytes(rq);
 	io->status = BLK_STS_OK;
+	io->started = jiffies;
+	/* One that comes again remembers how often. */
+	if (likely(!(rq->rq_flags & RQF_DONTPREP))) {
+		io->resend = false;
+		io->resends = 0;
+	}
 	io->dirty = opcode == VXHS_OP_FLUSH && xchg(&disk->dirty, false);
 	blk_mq_start_request(rq);
 	trace_vxhs_io_queue(rq, io, lane);
@@ -97,19 +106,47 @@ static void vxhs_complete_rq(struct request *rq)
 
 /*
  * A slow request is no dead lane, and a request that is on the wire belongs
- * to its tag slot: report it and wait on.  Task (kblockd).
+ * to its tag slot: report it now and then, and wait on.  Task (kblockd).
  */
 static enum blk_eh_timer_return vxhs_timeout(struct request *rq)
 {
+	unsigned long waited = jiffies - vxhs_rq_to_io(rq)->started;
 	struct vxhs_disk *disk = rq->q->queuedata;
 
+	if (waited < VXHS_SLOW || waited % VXHS_SLOW >= VXHS_IDLE_TIME)
+		return BLK_EH_RESET_TIMER;
 	pr_warn_ratelimited("%s: %s at sector %llu waits for %s since %u s\n",
 			    disk->gendisk->disk_name,
 			    vxhs_opcode_name(vxhs_rq_to_io(rq)->opcode),
 			    (unsigned long long)blk_rq_pos(rq),
 			    disk->session->host,
-			    jiffies_to_msecs(rq->q->rq_timeout) / 1000);
+			    jiffies_to_msecs(waited) / 1000);
 	return BLK_EH_RESET_TIMER;
+}
+
+static void vxhs_map_queues(struct blk_mq_tag_set *set)
+{
+	const struct vxhs_session *session = set->driver_data;
+	struct blk_mq_queue_map *map = set->map;
+
+	map[HCTX_TYPE_DEFAULT].nr_queues = session->nr_queues;
+	blk_mq_map_queues(&map[HCTX_TYPE_DEFAULT]);
+	if (!session->nr_poll)
+		return;
+	map[HCTX_TYPE_READ].nr_queues = 0;
+	map[HCTX_TYPE_POLL].nr_queues = session->nr_poll;
+	map[HCTX_TYPE_POLL].queue_offset = session->nr_queues;
+	blk_mq_map_queues(&map[HCTX_TYPE_POLL]);
+}
+
+/* Task, in an RCU read section. */
+static int vxhs_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *batch)
+{
+	struct vxhs_disk *disk = hctx->queue->queuedata;
+	struct vxhs_lane *lane = vxhs_session_pick(disk->session,
+						   hctx->queue_num, 0);
+
+	return lane ? vxhs_lane_poll(lane) : 0;
 }
 
 const struct blk_mq_ops vxhs_mq_ops = {
@@ -117,6 +154,8 @@ const struct blk_mq_ops vxhs_mq_ops = {
 	.commit_rqs	= vxhs_commit_rqs,
 	.complete	= vxhs_complete_rq,
 	.timeout	= vxhs_timeout,
+	.map_queues	= vxhs_map_queues,
+	.poll		= vxhs_poll,
 };
 
 static int vxhs_open(struct gendisk *gendisk, blk_mode_t mode)
@@ -291,6 +330,9 @@ static void vxhs_disk_set_limits(const struct vxhs_disk *disk,
 		lim->features |= BLK_FEAT_FUA;
 	if (geometry->caps & VXHS_CAP_ROTATIONAL)
 		lim->features |= BLK_FEAT_ROTATIONAL;
+	/* A page that changes under way would be sent with a wrong CRC. */
+	if (disk->session->key.digests)
+		lim->features |= BLK_FEAT_STABLE_WRITES;
 	if (geometry->caps & VXHS_CAP_DISCARD) {
 		lim->max_hw_discard_sectors =
 			geometry->max_discard >> SECTOR_SHIFT;
@@ -441,9 +483,7 @@ struct vxhs_disk *vxhs_disk_attach(const struct vxhs_attach *attach,
 	struct vxhs_disk *disk;
 	int ret;
 
-	session = vxhs_session_get(attach->key, attach->host,
-				   attach->interface, attach->lanes,
-				   attach->vdisk, deadline, extack);
+	session = vxhs_session_get(attach, deadline, extack);
 	if (IS_ERR(session))
 		return ERR_CAST(session);
 

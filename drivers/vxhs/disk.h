@@ -28,6 +28,7 @@ struct vxhs_session_key;
  * @vdisk: name on the server
  * @mode: how to open it
  * @lanes: connections of a new session, 0 for the default
+ * @poll_lanes: further ones for polled requests
  * @index: N of /dev/vxhsN, negative for the first free one
  */
 struct vxhs_attach {
@@ -37,6 +38,7 @@ struct vxhs_attach {
 	const char			*vdisk;
 	enum vxhs_mode			mode;
 	unsigned int			lanes;
+	unsigned int			poll_lanes;
 	int				index;
 };
 
@@ -57,6 +59,7 @@ struct vxhs_attach {
  * @dirty: writes were acknowledged since the last FLUSH began
  * @lost: acknowledged, unflushed writes may be lost: every FLUSH fails
  * @errors: requests failed
+ * @resends: requests sent again, for their data was damaged on the way
  */
 struct vxhs_disk {
 	struct vxhs_session	*session;
@@ -74,6 +77,7 @@ struct vxhs_disk {
 	bool			dirty;
 	bool			lost;
 	atomic64_t		errors;
+	atomic64_t		resends;
 };
 
 extern const struct blk_mq_ops vxhs_mq_ops;

@@ -56,8 +56,17 @@ void vxhs_io_end(struct vxhs_io *io, struct io_comp_batch *batch)
 {
 	struct request *rq = vxhs_io_to_rq(io);
 
+	struct vxhs_disk *disk = rq->q->queuedata;
+
 	trace_vxhs_io_end(rq, io);
-	vxhs_io_account(rq->q->queuedata, io);
+	if (unlikely(io->resend)) {
+		io->resend = false;
+		atomic64_inc(&disk->resends);
+		rq->rq_flags |= RQF_DONTPREP;	/* for vxhs_queue_rq() */
+		blk_mq_requeue_request(rq, true);
+		return;
+	}
+	vxhs_io_account(disk, io);
 	if (blk_mq_complete_request_remote(rq))
 		return;
 	if (!blk_mq_add_to_batch(rq, batch, io->status != BLK_STS_OK,

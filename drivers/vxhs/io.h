@@ -41,6 +41,9 @@ struct vxhs_lane;
 #define VXHS_SLOT_REPLIED	BIT_ULL(3)	/* its reply is complete */
 #define VXHS_SLOT_GEN_SHIFT	32
 
+/* How often a request whose data gets damaged is sent again. */
+#define VXHS_MAX_RESENDS	3
+
 /**
  * struct vxhs_slot - one tag of the session's tag set
  * @word: generation in the upper half, VXHS_SLOT_* in the lower
@@ -65,10 +68,13 @@ struct vxhs_slot {
  * @lane: the lane that carries it
  * @bio: receiver: the bio that @iter covers
  * @iter: receiver: where the next payload bytes go
+ * @started: when it was queued, jiffies
  * @length: bytes of the I/O on the vdisk
  * @opcode: enum vxhs_opcode
  * @status: the result, valid once replied
  * @dirty: of a FLUSH: there was something to flush
+ * @resend: its data was damaged on the way: queue it again
+ * @resends: how often that was done
  * @verifier: receiver: FLUSH's body
  */
 struct vxhs_io {
@@ -78,10 +84,13 @@ struct vxhs_io {
 	struct vxhs_lane	*lane;
 	struct bio		*bio;
 	struct iov_iter		iter;
+	unsigned long		started;
 	u32			length;
 	u8			opcode;
 	blk_status_t		status;
 	bool			dirty;
+	bool			resend;
+	u8			resends;
 	struct vxhs_flush_rsp	verifier;
 };
 
@@ -107,6 +116,22 @@ static inline u32 vxhs_io_payload(const struct vxhs_io *io)
 {
 	return io->opcode == VXHS_OP_READ || io->opcode == VXHS_OP_WRITE ?
 	       io->length : 0;
+}
+
+/**
+ * vxhs_io_damaged - the data of a request was damaged on the way
+ * @io: a READ or WRITE; the receiver calls
+ *
+ * When it ends it will be sent again, a WRITE from a copy that nobody can
+ * change; or fail, if that was done often enough.
+ */
+static inline void vxhs_io_damaged(struct vxhs_io *io)
+{
+	io->resend = io->resends < VXHS_MAX_RESENDS;
+	if (io->resend)
+		io->resends++;
+	else
+		io->status = BLK_STS_PROTECTION;
 }
 
 static inline u64 vxhs_tag(u32 generation, u16 queue, u16 index)

@@ -12,6 +12,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/tcp.h>
+#include <net/busy_poll.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 #include <uapi/linux/sched/types.h>
@@ -73,6 +74,50 @@ static void vxhs_reclassify_socket(struct sock *sk)
 }
 #endif
 
+#ifdef CONFIG_NET_RX_BUSY_POLL
+static void vxhs_lane_note_napi(struct vxhs_lane *lane, const struct sock *sk)
+{
+	unsigned int id = READ_ONCE(sk->sk_napi_id);
+
+	if (unlikely(lane->napi_id != id))
+		WRITE_ONCE(lane->napi_id, id);
+}
+
+static void vxhs_lane_busy_poll(const struct vxhs_lane *lane)
+{
+	unsigned int id = READ_ONCE(lane->napi_id);
+
+	if (id >= MIN_NAPI_ID)
+		napi_busy_loop(id, NULL, NULL, false, BUSY_POLL_BUDGET);
+}
+#else
+static void vxhs_lane_note_napi(struct vxhs_lane *lane, const struct sock *sk)
+{
+}
+
+static void vxhs_lane_busy_poll(const struct vxhs_lane *lane)
+{
+}
+#endif
+
+/**
+ * vxhs_lane_poll - a submitter looks for replies itself
+ * @lane: any
+ *
+ * Asks the network card for packets instead of waiting for its interrupt;
+ * replies in them are received as ever, in data_ready.
+ *
+ * Context: task, does not sleep.
+ * Return: how many requests completed meanwhile
+ */
+unsigned int vxhs_lane_poll(struct vxhs_lane *lane)
+{
+	unsigned int before = READ_ONCE(lane->completed);
+
+	vxhs_lane_busy_poll(lane);
+	return READ_ONCE(lane->completed) - before;
+}
+
 /* Softirq, the socket's spinlock held; or a task that holds the socket. */
 static void vxhs_data_ready(struct sock *sk)
 {
@@ -80,6 +125,8 @@ static void vxhs_data_ready(struct sock *sk)
 
 	read_lock_bh(&sk->sk_callback_lock);
 	lane = sk->sk_user_data;
+	if (likely(lane) && lane->polled)
+		vxhs_lane_note_napi(lane, sk);
 	if (likely(lane) && vxhs_receive(lane, VXHS_SOFTIRQ_BUDGET))
 		vxhs_lane_queue_work(lane, 0);
 	read_unlock_bh(&sk->sk_callback_lock);

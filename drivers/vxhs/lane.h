@@ -109,6 +109,7 @@ struct vxhs_command {
  * @stalled: the rest of @iter, or the next batch, waits for the worker
  * @nr_frags: entries of @frag
  * @nr_bvecs: entries of @bvec
+ * @crc: of the payload that is being added, where DATA_CRC is on
  * @bvec: the batch, headers and data
  */
 struct vxhs_tx {
@@ -123,6 +124,7 @@ struct vxhs_tx {
 	bool			stalled;
 	unsigned int		nr_frags;
 	unsigned int		nr_bvecs;
+	u32			crc;
 	void			*frag[VXHS_TX_FRAGS];
 	struct bio_vec		bvec[VXHS_TX_BVECS];
 };
@@ -136,6 +138,8 @@ enum vxhs_rx_phase {
 /**
  * struct vxhs_rx - a lane's receiver; whoever holds the socket lock owns it
  * @phase: what the next bytes are
+ * @crc: of the payload's bytes so far, where DATA_CRC is on
+ * @payload_crc: what it has to be in the end
  * @io: the request that is RECEIVING, or NULL for a command
  * @left: bytes missing of the header or payload
  * @body: where the next bytes of a body go
@@ -145,6 +149,8 @@ enum vxhs_rx_phase {
  */
 struct vxhs_rx {
 	enum vxhs_rx_phase	phase ____cacheline_aligned_in_smp;
+	u32			crc;
+	u32			payload_crc;
 	struct vxhs_io		*io;
 	u32			left;
 	u8			*body;
@@ -158,6 +164,7 @@ struct vxhs_rx {
  * @session: whose
  * @index: which
  * @dialect: enum vxhs_dialect; set under the socket lock before requests flow
+ * @polled: for polled requests: their submitters look for replies themselves
  * @state: enum vxhs_lane_state
  * @features: VXHS_F_* agreed on
  * @max_inflight: requests that the server grants
@@ -177,6 +184,8 @@ struct vxhs_rx {
  * @ping_queued: PING waits for the transmitter
  * @inflight: requests << VXHS_INFLIGHT_SHIFT | bytes, sent and unanswered
  * @gated: the transmitter waits for a reply to make room in @inflight
+ * @napi_id: where the last packet came from, of a polled lane
+ * @completed: requests completed by replies, wraps
  * @burst: how many requests complete at once lately; halves with each receive
  * @reason: why it broke, a constant string
  * @tx: the transmitter
@@ -186,6 +195,7 @@ struct vxhs_rx {
 struct vxhs_lane {
 	struct vxhs_session	*session;
 	unsigned int		index;
+	bool			polled;
 	enum vxhs_dialect	dialect;
 	enum vxhs_lane_state	state;
 	u64			features;
@@ -206,6 +216,8 @@ struct vxhs_lane {
 	bool			ping_queued;
 	atomic64_t		inflight;
 	bool			gated;
+	unsigned int		napi_id;
+	unsigned int		completed;
 	unsigned int		burst;
 	const char		*reason;
 
@@ -230,6 +242,11 @@ static inline bool vxhs_lane_can_send(const struct vxhs_lane *lane)
 	return state == VXHS_LANE_UP || state == VXHS_LANE_CLOSING;
 }
 
+static inline bool vxhs_lane_has_data_crc(const struct vxhs_lane *lane)
+{
+	return lane->features & VXHS_F_DATA_CRC;
+}
+
 /**
  * vxhs_lane_is_due - will the worker look at the lane?
  * @lane: any
@@ -251,6 +268,7 @@ int vxhs_lane_connect(struct vxhs_lane *lane, struct sockaddr_storage *portal,
 		      unsigned long deadline, struct netlink_ext_ack *extack);
 void vxhs_lane_keepalive_start(struct vxhs_lane *lane, u32 kato_ms);
 void vxhs_lane_queue_work(struct vxhs_lane *lane, unsigned long delay);
+unsigned int vxhs_lane_poll(struct vxhs_lane *lane);
 void vxhs_lane_fail(struct vxhs_lane *lane, const char *reason);
 void vxhs_lane_abort(struct vxhs_lane *lane);
 void vxhs_lane_close(struct vxhs_lane *lane, unsigned long deadline);

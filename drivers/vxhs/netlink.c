@@ -149,6 +149,8 @@ static int vxhs_nl_put_session_body(struct sk_buff *skb,
 	    nla_put_u32(skb, VXHS_A_SESSION_MAX_INFLIGHT_BYTES,
 			grant->max_inflight_bytes) ||
 	    nla_put_u32(skb, VXHS_A_SESSION_MAX_IO, grant->max_io) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_POLL_LANES, session->nr_poll) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_DIGESTS, session->key.digests) ||
 	    nla_put(skb, VXHS_A_SESSION_SERVER_ID, sizeof(grant->server_id),
 		    grant->server_id))
 		return -EMSGSIZE;
@@ -207,7 +209,9 @@ static int vxhs_nl_put_disk(struct sk_buff *skb, const struct vxhs_disk *disk)
 	    nla_put_u32(skb, VXHS_A_DISK_OPENERS,
 			disk_openers(disk->gendisk)) ||
 	    nla_put_u64_64bit(skb, VXHS_A_DISK_ERRORS,
-			      atomic64_read(&disk->errors), 0))
+			      atomic64_read(&disk->errors), 0) ||
+	    nla_put_u64_64bit(skb, VXHS_A_DISK_RESENDS,
+			      atomic64_read(&disk->resends), 0))
 		return -EMSGSIZE;
 	/* The block layer forgets them when the disk goes. */
 	if (!READ_ONCE(disk->detaching) &&
@@ -367,10 +371,10 @@ static int vxhs_nl_parse_session(struct nlattr *nest,
 				 struct vxhs_session_key *key,
 				 struct netlink_ext_ack *extack)
 {
-	struct nlattr *tb[VXHS_A_SESSION_REASON + 1], *attr;
+	struct nlattr *tb[VXHS_A_SESSION_MAX + 1], *attr;
 	int rem, ret;
 
-	ret = nla_parse_nested(tb, VXHS_A_SESSION_REASON, nest,
+	ret = nla_parse_nested(tb, VXHS_A_SESSION_MAX, nest,
 			       vxhs_session_nl_policy, extack);
 	if (ret)
 		return ret;
@@ -379,6 +383,8 @@ static int vxhs_nl_parse_session(struct nlattr *nest,
 		return -EINVAL;
 	}
 	attach->host = nla_data(tb[VXHS_A_SESSION_HOST]);
+	if (tb[VXHS_A_SESSION_DIGESTS])
+		key->digests = nla_get_u32(tb[VXHS_A_SESSION_DIGESTS]);
 
 	nla_for_each_nested_type(attr, VXHS_A_SESSION_PORTAL, nest, rem) {
 		ret = vxhs_nl_parse_portal(attr, key, extack);
@@ -403,10 +409,10 @@ static int vxhs_nl_parse_disk(struct nlattr *nest, struct vxhs_attach *attach,
 			      struct vxhs_session_key *key,
 			      struct netlink_ext_ack *extack)
 {
-	struct nlattr *tb[VXHS_A_DISK_ERRORS + 1];
+	struct nlattr *tb[VXHS_A_DISK_MAX + 1];
 	int ret;
 
-	ret = nla_parse_nested(tb, VXHS_A_DISK_ERRORS, nest,
+	ret = nla_parse_nested(tb, VXHS_A_DISK_MAX, nest,
 			       vxhs_disk_nl_policy, extack);
 	if (ret)
 		return ret;
@@ -427,6 +433,15 @@ static int vxhs_nl_parse_disk(struct nlattr *nest, struct vxhs_attach *attach,
 		attach->mode = nla_get_u32(tb[VXHS_A_DISK_MODE]);
 	if (tb[VXHS_A_DISK_LANES])
 		attach->lanes = nla_get_u32(tb[VXHS_A_DISK_LANES]);
+	if (tb[VXHS_A_DISK_POLL_LANES])
+		attach->poll_lanes = nla_get_u32(tb[VXHS_A_DISK_POLL_LANES]);
+	if ((attach->lanes ?: VXHS_DEFAULT_LANES) + attach->poll_lanes >
+	    VXHS_MAX_LANES) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "a session has at most %u lanes, polled ones included",
+				   VXHS_MAX_LANES);
+		return -EINVAL;
+	}
 	attach->index = -1;
 	if (tb[VXHS_A_DISK_INDEX])
 		attach->index = nla_get_u32(tb[VXHS_A_DISK_INDEX]);
@@ -481,12 +496,12 @@ out:
 /* The index that a request names. */
 static int vxhs_nl_get_index(struct genl_info *info, unsigned int *index)
 {
-	struct nlattr *tb[VXHS_A_DISK_ERRORS + 1];
+	struct nlattr *tb[VXHS_A_DISK_MAX + 1];
 	int ret;
 
 	if (!info->attrs[VXHS_A_DISK])
 		goto missing;
-	ret = nla_parse_nested(tb, VXHS_A_DISK_ERRORS, info->attrs[VXHS_A_DISK],
+	ret = nla_parse_nested(tb, VXHS_A_DISK_MAX, info->attrs[VXHS_A_DISK],
 			       vxhs_disk_nl_policy, info->extack);
 	if (ret)
 		return ret;
@@ -547,13 +562,13 @@ int vxhs_nl_disk_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 
 int vxhs_nl_session_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	struct nlattr *tb[VXHS_A_SESSION_REASON + 1];
+	struct nlattr *tb[VXHS_A_SESSION_MAX + 1];
 	struct vxhs_session *session;
 	int ret;
 
 	if (!info->attrs[VXHS_A_SESSION])
 		goto missing;
-	ret = nla_parse_nested(tb, VXHS_A_SESSION_REASON,
+	ret = nla_parse_nested(tb, VXHS_A_SESSION_MAX,
 			       info->attrs[VXHS_A_SESSION],
 			       vxhs_session_nl_policy, info->extack);
 	if (ret)

@@ -16,7 +16,7 @@ static const struct netlink_range_validation vxhs_a_disk_index_range = {
 };
 
 /* Common nested types */
-const struct nla_policy vxhs_disk_nl_policy[VXHS_A_DISK_ERRORS + 1] = {
+const struct nla_policy vxhs_disk_nl_policy[VXHS_A_DISK_RESENDS + 1] = {
 	[VXHS_A_DISK_INDEX] = NLA_POLICY_FULL_RANGE(NLA_U32, &vxhs_a_disk_index_range),
 	[VXHS_A_DISK_VDISK] = { .type = NLA_NUL_STRING, .len = 63, },
 	[VXHS_A_DISK_MODE] = NLA_POLICY_MAX(NLA_U32, 2),
@@ -31,6 +31,8 @@ const struct nla_policy vxhs_disk_nl_policy[VXHS_A_DISK_ERRORS + 1] = {
 	[VXHS_A_DISK_OPENERS] = { .type = NLA_U32, },
 	[VXHS_A_DISK_REQUESTS] = { .type = NLA_U64, },
 	[VXHS_A_DISK_ERRORS] = { .type = NLA_U64, },
+	[VXHS_A_DISK_POLL_LANES] = NLA_POLICY_MAX(NLA_U32, 63),
+	[VXHS_A_DISK_RESENDS] = { .type = NLA_U64, },
 };
 
 const struct nla_policy vxhs_portal_nl_policy[VXHS_A_PORTAL_SCOPE + 1] = {
@@ -39,7 +41,7 @@ const struct nla_policy vxhs_portal_nl_policy[VXHS_A_PORTAL_SCOPE + 1] = {
 	[VXHS_A_PORTAL_SCOPE] = { .type = NLA_U32, },
 };
 
-const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_REASON + 1] = {
+const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_DIGESTS + 1] = {
 	[VXHS_A_SESSION_ID] = { .type = NLA_U64, },
 	[VXHS_A_SESSION_HOST] = { .type = NLA_NUL_STRING, .len = 255, },
 	[VXHS_A_SESSION_PORTAL] = NLA_POLICY_NESTED(vxhs_portal_nl_policy),
@@ -58,6 +60,8 @@ const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_REASON + 1] = {
 	[VXHS_A_SESSION_MAX_IO] = { .type = NLA_U32, },
 	[VXHS_A_SESSION_SERVER_ID] = NLA_POLICY_EXACT_LEN(16),
 	[VXHS_A_SESSION_REASON] = { .type = NLA_NUL_STRING, },
+	[VXHS_A_SESSION_POLL_LANES] = { .type = NLA_U32, },
+	[VXHS_A_SESSION_DIGESTS] = NLA_POLICY_MAX(NLA_U32, 1),
 };
 
 /* VXHS_CMD_ATTACH - do */

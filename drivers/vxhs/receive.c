@@ -87,6 +87,7 @@ static void vxhs_receive_aim(struct vxhs_lane *lane, struct vxhs_io *io)
 	struct vxhs_rx *rx = &lane->rx;
 
 	rx->io = io;
+	rx->crc = 0;
 	if (io->opcode == VXHS_OP_READ) {
 		rx->phase = VXHS_RX_DATA;
 		rx->left = io->length;
@@ -147,6 +148,7 @@ static void vxhs_receive_command_body(struct vxhs_lane *lane, u32 len)
 	if (len) {
 		rx->phase = VXHS_RX_BODY;
 		rx->io = NULL;
+		rx->crc = 0;
 		rx->left = len;
 		rx->body = lane->command.in;
 	} else {
@@ -203,6 +205,7 @@ static enum vxhs_rule vxhs_receive_native(struct vxhs_lane *lane)
 		vxhs_receive_next_header(lane);
 		return VXHS_RULE_OK;
 	}
+	lane->rx.payload_crc = rsp.payload_crc;
 	if (vxhs_tag_queue(rsp.tag) == VXHS_TAG_LANE_QUEUE)
 		return vxhs_receive_lane_reply(lane, &rsp);
 
@@ -215,6 +218,9 @@ static enum vxhs_rule vxhs_receive_native(struct vxhs_lane *lane)
 
 	io->status = vxhs_receive_status(rsp.status, io->opcode);
 	trace_vxhs_io_reply(vxhs_io_to_rq(io), io, rsp.server_us);
+	if (unlikely(rsp.status == VXHS_ST_BAD_CRC) &&
+	    io->opcode == VXHS_OP_WRITE && vxhs_lane_has_data_crc(lane))
+		vxhs_io_damaged(io);
 	if (rsp.payload_len)
 		vxhs_receive_aim(lane, io);
 	else
@@ -267,19 +273,23 @@ static enum vxhs_rule vxhs_receive_v34(struct vxhs_lane *lane)
 	return VXHS_RULE_OK;
 }
 
-static void vxhs_receive_body_done(struct vxhs_lane *lane)
+static enum vxhs_rule vxhs_receive_body_done(struct vxhs_lane *lane)
 {
-	struct vxhs_io *io = lane->rx.io;
+	struct vxhs_rx *rx = &lane->rx;
+	struct vxhs_io *io = rx->io;
 
+	if (vxhs_lane_has_data_crc(lane) && rx->crc != rx->payload_crc)
+		return VXHS_RULE_DATA_CRC;
 	if (!io) {
 		vxhs_receive_next_header(lane);
 		vxhs_receive_command_done(lane);
-		return;
+		return VXHS_RULE_OK;
 	}
 	io->status = vxhs_disk_flushed(vxhs_io_to_rq(io)->q->queuedata,
 				       le64_to_cpu(io->verifier.verifier),
 				       io->dirty);
 	vxhs_receive_io_done(lane, io);
+	return VXHS_RULE_OK;
 }
 
 /* Point the iterator at the request's next bio. */
@@ -310,20 +320,46 @@ static int vxhs_receive_copy(struct vxhs_lane *lane, struct sk_buff *skb,
 	len = min_t(size_t, len, rx->left);
 	if (skb_copy_bits(skb, offset, rx->body, len))
 		return -EFAULT;
+	if (rx->phase == VXHS_RX_BODY && vxhs_lane_has_data_crc(lane))
+		rx->crc = vxhs_wire_crc_more(rx->crc, rx->body, len);
 	rx->body += len;
 	rx->left -= len;
 	if (rx->left)
 		return len;
 
-	if (rx->phase == VXHS_RX_BODY) {
-		vxhs_receive_body_done(lane);
-		return len;
-	}
-	rule = lane->dialect == VXHS_DIALECT_NATIVE ?
-	       vxhs_receive_native(lane) : vxhs_receive_v34(lane);
+	if (rx->phase == VXHS_RX_BODY)
+		rule = vxhs_receive_body_done(lane);
+	else if (lane->dialect == VXHS_DIALECT_NATIVE)
+		rule = vxhs_receive_native(lane);
+	else
+		rule = vxhs_receive_v34(lane);
 	if (rule)
 		vxhs_receive_break(lane, rule);
 	return len;
+}
+
+/*
+ * The CRC of bytes as they arrive: the pages that they are copied to belong to
+ * somebody who may write there.
+ */
+static void vxhs_receive_crc(struct vxhs_rx *rx, struct sk_buff *skb,
+			     unsigned int offset, unsigned int len)
+{
+	struct skb_seq_state state;
+	unsigned int done = 0;
+	const u8 *data;
+
+	skb_prepare_seq_read(skb, offset, offset + len, &state);
+	while (done < len) {
+		unsigned int n = skb_seq_read(done, &data, &state);
+
+		n = min(n, len - done);
+		if (WARN_ON_ONCE(!n))
+			break;
+		rx->crc = vxhs_wire_crc_more(rx->crc, data, n);
+		done += n;
+	}
+	skb_abort_seq_read(&state);
 }
 
 /* Bytes of a READ's payload.  Return: bytes taken, or -EFAULT. */
@@ -338,9 +374,14 @@ static int vxhs_receive_data(struct vxhs_lane *lane, struct sk_buff *skb,
 	len = min3(len, (size_t)rx->left, iov_iter_count(&io->iter));
 	if (skb_copy_datagram_iter(skb, offset, &io->iter, len))
 		return -EFAULT;
+	if (vxhs_lane_has_data_crc(lane))
+		vxhs_receive_crc(rx, skb, offset, len);
 	rx->left -= len;
-	if (!rx->left)
-		vxhs_receive_io_done(lane, io);
+	if (rx->left)
+		return len;
+	if (vxhs_lane_has_data_crc(lane) && rx->crc != rx->payload_crc)
+		vxhs_io_damaged(io);
+	vxhs_receive_io_done(lane, io);
 	return len;
 }
 
@@ -407,8 +448,10 @@ bool vxhs_receive(struct vxhs_lane *lane, size_t budget)
 		burst++;
 	}
 	/* A burst may come in pieces, the last of them small. */
-	if (burst)
+	if (burst) {
 		WRITE_ONCE(lane->burst, max(burst, lane->burst / 2));
+		WRITE_ONCE(lane->completed, lane->completed + burst);
+	}
 	if (batch.complete)
 		batch.complete(&batch);
 	return !rx->dead && !desc.count;

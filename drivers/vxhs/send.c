@@ -137,9 +137,28 @@ static void vxhs_send_add_virt(struct vxhs_tx *tx, void *p, unsigned int len)
 	vxhs_send_add(tx, virt_to_page(p), offset_in_page(p), len);
 }
 
-/* What may not be spliced (slab memory) is copied. */
-static bool vxhs_send_add_copy(struct vxhs_tx *tx, struct bio_vec bv)
+/* The CRC of data that is sent from where it is. */
+static void vxhs_send_crc(struct vxhs_tx *tx, struct bio_vec bv)
 {
+	while (bv.bv_len) {
+		unsigned int offset = bv.bv_offset % PAGE_SIZE;
+		unsigned int len = min_t(unsigned int, bv.bv_len,
+					 PAGE_SIZE - offset);
+		void *p = kmap_local_page(bv.bv_page +
+					  bv.bv_offset / PAGE_SIZE);
+
+		tx->crc = vxhs_wire_crc_more(tx->crc, p + offset, len);
+		kunmap_local(p);
+		bv.bv_offset += len;
+		bv.bv_len -= len;
+	}
+}
+
+/* What may not be spliced (slab memory), or must not change, is copied. */
+static bool vxhs_send_add_copy(struct vxhs_lane *lane, struct bio_vec bv)
+{
+	struct vxhs_tx *tx = &lane->tx;
+
 	while (bv.bv_len) {
 		unsigned int offset = bv.bv_offset % PAGE_SIZE;
 		unsigned int len = min_t(unsigned int, bv.bv_len,
@@ -150,6 +169,8 @@ static bool vxhs_send_add_copy(struct vxhs_tx *tx, struct bio_vec bv)
 			return false;
 		memcpy_from_page(copy, bv.bv_page + bv.bv_offset / PAGE_SIZE,
 				 offset, len);
+		if (vxhs_lane_has_data_crc(lane))
+			tx->crc = vxhs_wire_crc_more(tx->crc, copy, len);
 		vxhs_send_add_virt(tx, copy, len);
 		bv.bv_offset += len;
 		bv.bv_len -= len;
@@ -157,19 +178,30 @@ static bool vxhs_send_add_copy(struct vxhs_tx *tx, struct bio_vec bv)
 	return true;
 }
 
-static bool vxhs_send_add_data(struct vxhs_tx *tx, struct request *rq)
+/* Its payload and the CRC of it.  Return: there was memory */
+static bool vxhs_send_add_data(struct vxhs_lane *lane, struct vxhs_io *io)
 {
+	struct vxhs_tx *tx = &lane->tx;
 	struct req_iterator iter;
 	struct bio_vec bv;
 
-	rq_for_each_bvec(bv, rq, iter) {
-		/* sendpages_ok() counts from the start of the first page. */
-		if (likely(sendpages_ok(bv.bv_page, bv.bv_len +
-					offset_in_page(bv.bv_offset),
-					bv.bv_offset)))
-			vxhs_send_add(tx, bv.bv_page, bv.bv_offset, bv.bv_len);
-		else if (!vxhs_send_add_copy(tx, bv))
-			return false;
+	tx->crc = 0;
+	rq_for_each_bvec(bv, vxhs_io_to_rq(io), iter) {
+		/*
+		 * What was damaged once may have been changed by its owner.
+		 * sendpages_ok() counts from the start of the first page.
+		 */
+		if (unlikely(io->resends) ||
+		    unlikely(!sendpages_ok(bv.bv_page, bv.bv_len +
+					   offset_in_page(bv.bv_offset),
+					   bv.bv_offset))) {
+			if (!vxhs_send_add_copy(lane, bv))
+				return false;
+			continue;
+		}
+		if (vxhs_lane_has_data_crc(lane))
+			vxhs_send_crc(tx, bv);
+		vxhs_send_add(tx, bv.bv_page, bv.bv_offset, bv.bv_len);
 	}
 	return true;
 }
@@ -191,6 +223,8 @@ static void vxhs_send_put_header(struct vxhs_lane *lane, struct request *rq,
 			.opcode = io->opcode,
 		};
 
+		if (req.payload_len && vxhs_lane_has_data_crc(lane))
+			req.payload_crc = lane->tx.crc;
 		if (rq->cmd_flags & REQ_FUA)
 			req.flags |= VXHS_REQ_FUA;
 		if (rq->cmd_flags & REQ_NOUNMAP)
@@ -263,7 +297,7 @@ static bool vxhs_send_add_io(struct vxhs_lane *lane, struct vxhs_io *io,
 	u32 generation;
 
 	vxhs_send_add_virt(tx, header, vxhs_header_size(lane));
-	if (payload && !vxhs_send_add_data(tx, rq)) {
+	if (payload && !vxhs_send_add_data(lane, io)) {
 		tx->nr_bvecs = bvecs;
 		if (bvecs)
 			tx->bvec[bvecs - 1].bv_len = last_len;
@@ -560,7 +594,9 @@ void vxhs_send_commit(struct vxhs_lane *lane, bool first)
 {
 	struct vxhs_tx *tx = &lane->tx;
 
-	if (first ? vxhs_send_may_gather(lane) : vxhs_lane_is_due(lane)) {
+	/* Who polls does not make way for the worker. */
+	if (!lane->polled &&
+	    (first ? vxhs_send_may_gather(lane) : vxhs_lane_is_due(lane))) {
 		unsigned int gathered = READ_ONCE(tx->gathered) + 1;
 
 		if (first)

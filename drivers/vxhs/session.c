@@ -162,16 +162,17 @@ static int vxhs_session_negotiate(struct vxhs_session *session,
 				  unsigned long deadline,
 				  struct netlink_ext_ack *extack)
 {
+	u64 offer = session->key.digests ? VXHS_DIGESTS : 0;
 	u16 version;
 	u64 features;
 	enum vxhs_rule rule;
 	int ret;
 
-	ret = vxhs_lane_stat(lane, vdisk, VXHS_FEATURES_OFFERED, deadline);
+	ret = vxhs_lane_stat(lane, vdisk, offer, deadline);
 	if (ret)
 		return vxhs_session_command_error(lane, ret, "STAT", extack);
-	rule = vxhs_get_choice(&lane->command.offer, VXHS_FEATURES_OFFERED,
-			       &version, &features);
+	rule = vxhs_get_choice(&lane->command.offer, offer, &version,
+			       &features);
 	if (rule == VXHS_RULE_VERSION) {
 		NL_SET_ERR_MSG_FMT(extack,
 				   "no common protocol version: this host has %u to %u, the server none",
@@ -180,6 +181,11 @@ static int vxhs_session_negotiate(struct vxhs_session *session,
 	}
 	if (rule)
 		return vxhs_session_rule_error(rule, extack);
+	if (offer && (!version || features != offer)) {
+		NL_SET_ERR_MSG(extack,
+			       "the server does not offer digests; attach without --digests");
+		return -EOPNOTSUPP;
+	}
 
 	if (!version) {
 		if (session->dialect == VXHS_DIALECT_NATIVE) {
@@ -307,6 +313,8 @@ static int vxhs_session_alloc_lanes(struct vxhs_session *session)
 		session->lanes[i] = vxhs_lane_alloc(session, i);
 		if (!session->lanes[i])
 			return -ENOMEM;
+		if (i >= session->nr_lanes - session->nr_poll)
+			session->lanes[i]->polled = true;
 	}
 	return 0;
 }
@@ -314,14 +322,20 @@ static int vxhs_session_alloc_lanes(struct vxhs_session *session)
 static int vxhs_session_alloc_tags(struct vxhs_session *session)
 {
 	struct blk_mq_tag_set *set = &session->tag_set;
+	unsigned int lanes = session->nr_lanes - session->nr_poll;
 	int ret;
 
+	session->nr_queues = min(lanes, nr_cpu_ids);
+	session->spread = session->nr_queues != lanes;
+
 	set->ops = &vxhs_mq_ops;
-	set->nr_hw_queues = session->nr_lanes;
-	set->queue_depth = min(session->grant.max_inflight, VXHS_MAX_DEPTH);
+	set->driver_data = session;
+	set->nr_maps = session->nr_poll ? HCTX_MAX_TYPES : 1;
+	set->nr_hw_queues = session->nr_queues + session->nr_poll;
+	set->queue_depth = VXHS_MAX_DEPTH;
 	set->numa_node = NUMA_NO_NODE;
 	set->cmd_size = sizeof(struct vxhs_io);
-	set->timeout = 30 * HZ;
+	set->timeout = VXHS_IDLE_TIME;
 	/*
 	 * Sending takes a mutex.  STACKING: CPU offlining does not wait for
 	 * our requests, which may wait for a server.
@@ -332,7 +346,6 @@ static int vxhs_session_alloc_tags(struct vxhs_session *session)
 	if (ret)
 		return ret;
 	session->has_tag_set = true;
-	session->spread = set->nr_hw_queues != session->nr_lanes;
 	session->slots = kvcalloc((size_t)set->nr_hw_queues * set->queue_depth,
 				  sizeof(*session->slots), GFP_KERNEL);
 	return session->slots ? 0 : -ENOMEM;
@@ -524,7 +537,8 @@ void vxhs_session_stranded(struct vxhs_session *session)
  * @tag: of the request
  *
  * Each hardware queue has its lane, or several in turn where there are more
- * lanes than queues.  The next one stands in for a lane that is missing.
+ * lanes than queues; polled queues have theirs, behind the others.  The next
+ * one stands in for a lane that is missing.
  *
  * Context: any.
  * Return: a lane, or NULL if none is up
@@ -532,12 +546,14 @@ void vxhs_session_stranded(struct vxhs_session *session)
 struct vxhs_lane *vxhs_session_pick(struct vxhs_session *session,
 				    unsigned int queue, unsigned int tag)
 {
+	unsigned int lanes = session->nr_lanes - session->nr_poll;
 	unsigned int index = queue;
 	unsigned int i;
 
-	if (session->spread)
-		index = (queue + tag * session->tag_set.nr_hw_queues) %
-			session->nr_lanes;
+	if (unlikely(queue >= session->nr_queues))
+		index = lanes + queue - session->nr_queues;
+	else if (unlikely(session->spread))
+		index = (queue + tag * session->nr_queues) % lanes;
 	for (i = 0; i < session->nr_lanes; i++) {
 		struct vxhs_lane *lane = session->lanes[index];
 
@@ -806,21 +822,23 @@ void vxhs_session_unlock(struct vxhs_session *session)
 	vxhs_session_put(session);
 }
 
-static struct vxhs_session *
-vxhs_session_alloc(const struct vxhs_session_key *key, const char *host,
-		   const char *interface, unsigned int lanes)
+static struct vxhs_session *vxhs_session_alloc(const struct vxhs_attach *attach)
 {
 	struct vxhs_session *session = kzalloc(sizeof(*session), GFP_KERNEL);
 
 	if (!session)
 		return NULL;
-	session->key = *key;
-	strscpy(session->host, host, sizeof(session->host));
-	strscpy(session->interface, interface, sizeof(session->interface));
+	session->key = *attach->key;
+	strscpy(session->host, attach->host, sizeof(session->host));
+	strscpy(session->interface, attach->interface,
+		sizeof(session->interface));
 	session->id = get_random_u64();
 	session->epoch = 1;
-	session->nr_lanes = lanes ?: min_t(unsigned int, num_online_cpus(),
-					   VXHS_DEFAULT_LANES);
+	session->nr_poll = attach->poll_lanes;
+	session->nr_lanes = session->nr_poll +
+			    (attach->lanes ?: min_t(unsigned int,
+						    num_online_cpus(),
+						    VXHS_DEFAULT_LANES));
 	kref_init(&session->ref);
 	INIT_LIST_HEAD(&session->disks);
 	mutex_init(&session->lock);
@@ -833,13 +851,11 @@ vxhs_session_alloc(const struct vxhs_session_key *key, const char *host,
 }
 
 /* Find or add; with a reference for the caller, not locked. */
-static struct vxhs_session *
-vxhs_session_lookup(const struct vxhs_session_key *key, const char *host,
-		    const char *interface, unsigned int lanes)
+static struct vxhs_session *vxhs_session_lookup(const struct vxhs_attach *attach)
 {
 	struct vxhs_session *session, *new;
 
-	new = vxhs_session_alloc(key, host, interface, lanes);
+	new = vxhs_session_alloc(attach);
 	if (!new)
 		return NULL;
 
@@ -849,8 +865,8 @@ vxhs_session_lookup(const struct vxhs_session_key *key, const char *host,
 
 		if (state == VXHS_SESSION_STATE_CLOSING ||
 		    state == VXHS_SESSION_STATE_FAILING ||
-		    memcmp(&session->key, key, sizeof(*key)) ||
-		    strcmp(session->host, host))
+		    memcmp(&session->key, attach->key, sizeof(session->key)) ||
+		    strcmp(session->host, attach->host))
 			continue;
 		kref_get(&session->ref);
 		mutex_unlock(&sessions_lock);
@@ -863,13 +879,25 @@ vxhs_session_lookup(const struct vxhs_session_key *key, const char *host,
 	return new;
 }
 
+/* A session's lanes are fixed for its life. */
+static int vxhs_session_check_lanes(const struct vxhs_session *session,
+				    const struct vxhs_attach *attach,
+				    struct netlink_ext_ack *extack)
+{
+	unsigned int lanes = session->nr_lanes - session->nr_poll;
+
+	if ((!attach->lanes || attach->lanes == lanes) &&
+	    (!attach->poll_lanes || attach->poll_lanes == session->nr_poll))
+		return 0;
+	NL_SET_ERR_MSG_FMT(extack,
+			   "its session has %u lanes and %u polled; detach its disks to change that",
+			   lanes, session->nr_poll);
+	return -EINVAL;
+}
+
 /**
  * vxhs_session_get - a live session to a server, made if there is none
- * @key: zero where unused, for it is compared bytewise
- * @host: for a new session
- * @interface: for a new session
- * @lanes: how many, 0 for the default
- * @vdisk: that will be opened
+ * @attach: the key zero where unused, for it is compared bytewise
  * @deadline: in jiffies, for all of it
  * @extack: told why not
  *
@@ -878,9 +906,7 @@ vxhs_session_lookup(const struct vxhs_session_key *key, const char *host,
  * Return: the session, locked, with a reference for the caller, both ended by
  * vxhs_session_unlock(); or an ERR_PTR()
  */
-struct vxhs_session *vxhs_session_get(const struct vxhs_session_key *key,
-				      const char *host, const char *interface,
-				      unsigned int lanes, const char *vdisk,
+struct vxhs_session *vxhs_session_get(const struct vxhs_attach *attach,
 				      unsigned long deadline,
 				      struct netlink_ext_ack *extack)
 {
@@ -888,7 +914,7 @@ struct vxhs_session *vxhs_session_get(const struct vxhs_session_key *key,
 	int ret;
 
 again:
-	session = vxhs_session_lookup(key, host, interface, lanes);
+	session = vxhs_session_lookup(attach);
 	if (!session)
 		return ERR_PTR(-ENOMEM);
 	if (mutex_lock_killable(&session->lock)) {
@@ -898,7 +924,8 @@ again:
 
 	switch (READ_ONCE(session->state)) {
 	case VXHS_SESSION_STATE_CONNECTING:
-		ret = vxhs_session_connect(session, vdisk, deadline, extack);
+		ret = vxhs_session_connect(session, attach->vdisk, deadline,
+					   extack);
 		vxhs_session_event(session, ret ? VXHS_SESSION_CONNECT_FAILED :
 						  VXHS_SESSION_CONNECTED);
 		if (ret)
@@ -912,13 +939,7 @@ again:
 		vxhs_session_put(session);
 		goto again;
 	default:
-		ret = 0;
-		if (lanes && lanes != session->nr_lanes) {
-			NL_SET_ERR_MSG_FMT(extack,
-					   "the session to that server has %u lanes; detach its disks to change that",
-					   session->nr_lanes);
-			ret = -EINVAL;
-		}
+		ret = vxhs_session_check_lanes(session, attach, extack);
 	}
 	if (!ret)
 		return session;

@@ -22,15 +22,21 @@
 #include "wire.h"
 
 struct netlink_ext_ack;
+struct vxhs_attach;
 struct vxhs_lane;
 
 #define VXHS_MAX_PORTALS	8
 #define VXHS_MAX_LANES		64
 #define VXHS_V34_MAX_LANES	8
 #define VXHS_DEFAULT_LANES	8	/* at most, else one per online CPU */
-#define VXHS_MAX_DEPTH		128	/* requests per hardware queue */
+/*
+ * Requests per hardware queue.  More than a server grants: the block layer
+ * shares them out evenly among the disks that did I/O lately, at least 4 each.
+ */
+#define VXHS_MAX_DEPTH		1024
+#define VXHS_IDLE_TIME		(2 * HZ) /* a disk without I/O gives its share back */
 #define VXHS_KATO_MS		5000
-#define VXHS_FEATURES_OFFERED	0ULL
+#define VXHS_DIGESTS		(VXHS_F_HEADER_CRC | VXHS_F_DATA_CRC)
 #define VXHS_HOST_MAX		255	/* bytes of a host name */
 
 /**
@@ -58,6 +64,7 @@ enum vxhs_session_event {
  * @source: address to connect from, family 0 for any
  * @ifindex: interface to bind to, 0 for any
  * @host_id: UUID of this host
+ * @digests: CRC32C protects headers and payloads
  */
 struct vxhs_session_key {
 	struct sockaddr_storage	portal[VXHS_MAX_PORTALS];
@@ -65,6 +72,7 @@ struct vxhs_session_key {
 	struct sockaddr_storage	source;
 	int			ifindex;
 	u8			host_id[16];
+	bool			digests;
 };
 
 /**
@@ -88,8 +96,10 @@ struct vxhs_session_key {
  * @reason: why a lane was lost, the newest reason
  * @messages: so that one bad server does not silence what is said of others
  * @nr_lanes: entries of @lanes; fixed once the session was live
+ * @nr_poll: how many of them, the last ones, are for polled requests
+ * @nr_queues: hardware queues for the others
  * @lanes: the lanes
- * @spread: a hardware queue uses more lanes than one
+ * @spread: a hardware queue that is not polled uses more lanes than one
  * @tag_set: shared by all disks
  * @has_tag_set: @tag_set is allocated
  * @slots: by hardware queue and tag
@@ -118,6 +128,8 @@ struct vxhs_session {
 	struct ratelimit_state	messages;
 
 	unsigned int		nr_lanes;
+	unsigned int		nr_poll;
+	unsigned int		nr_queues;
 	struct vxhs_lane	*lanes[VXHS_MAX_LANES];
 	bool			spread;
 	struct blk_mq_tag_set	tag_set;
@@ -145,9 +157,7 @@ vxhs_session_slot(struct vxhs_session *session, u16 queue, u16 index)
 
 enum vxhs_session_state vxhs_session_next(enum vxhs_session_state state,
 					  enum vxhs_session_event event);
-struct vxhs_session *vxhs_session_get(const struct vxhs_session_key *key,
-				      const char *host, const char *interface,
-				      unsigned int lanes, const char *vdisk,
+struct vxhs_session *vxhs_session_get(const struct vxhs_attach *attach,
 				      unsigned long deadline,
 				      struct netlink_ext_ack *extack);
 void vxhs_session_unlock(struct vxhs_session *session);

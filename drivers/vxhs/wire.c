@@ -184,6 +184,23 @@ const char *vxhs_opcode_name(u8 opcode)
 }
 
 /**
+ * vxhs_wire_crc_more - CRC32C of bytes that follow others
+ * @crc: of what came before, 0 for nothing
+ * @buf: the bytes
+ * @len: how many
+ *
+ * Return: the CRC of all of them
+ */
+u32 vxhs_wire_crc_more(u32 crc, const void *buf, size_t len)
+{
+#ifdef __KERNEL__
+	return ~crc32c(~crc, buf, len);
+#else
+	return ~crc32_iscsi((unsigned char *)buf, (int)len, ~crc);
+#endif
+}
+
+/**
  * vxhs_wire_crc - CRC32C (Castagnoli) as the protocol has it
  * @buf: bytes
  * @len: how many
@@ -192,11 +209,7 @@ const char *vxhs_opcode_name(u8 opcode)
  */
 u32 vxhs_wire_crc(const void *buf, size_t len)
 {
-#ifdef __KERNEL__
-	return ~crc32c(~0, buf, len);
-#else
-	return ~crc32_iscsi((unsigned char *)buf, (int)len, ~0u);
-#endif
+	return vxhs_wire_crc_more(0, buf, len);
 }
 
 /* Both headers end with their CRC. */

@@ -215,6 +215,7 @@ struct vxhs_geometry {
 	u32	discard_granularity;
 };
 
+u32 vxhs_wire_crc_more(u32 crc, const void *buf, size_t len);
 u32 vxhs_wire_crc(const void *buf, size_t len);
 
 void vxhs_put_request(struct vxhs_req_hdr *hdr, const struct vxhs_request *req,

@@ -13,6 +13,7 @@
 #include "vxhsctl.h"
 
 #define LANES_MAX	64
+#define POLL_LANES_MAX	63
 
 /**
  * struct request - what the command line asks for
@@ -52,6 +53,14 @@ static int take_option(const struct command *cmd, int opt,
 			return bad_usage(cmd, "--lanes \"%s\" is not a number from 1 to %d",
 					 optarg, LANES_MAX);
 		return STATUS_OK;
+	case OPTION_POLL_LANES:
+		if (parse_number(optarg, 1, POLL_LANES_MAX, &disk->poll_lanes))
+			return bad_usage(cmd, "--poll-lanes \"%s\" is not a number from 1 to %d",
+					 optarg, POLL_LANES_MAX);
+		return STATUS_OK;
+	case OPTION_DIGESTS:
+		session->digests = 1;
+		return STATUS_OK;
 	case OPTION_INDEX:
 		disk->has_index = true;
 		if (parse_number(optarg, 0, DEVICE_INDEX_MAX, &disk->index))
@@ -89,6 +98,8 @@ static int parse(const struct command *cmd, int argc, char **argv,
 		{ "read-only", no_argument, NULL, OPTION_READ_ONLY },
 		{ "shared", no_argument, NULL, OPTION_SHARED },
 		{ "lanes", required_argument, NULL, OPTION_LANES },
+		{ "poll-lanes", required_argument, NULL, OPTION_POLL_LANES },
+		{ "digests", no_argument, NULL, OPTION_DIGESTS },
 		{ "index", required_argument, NULL, OPTION_INDEX },
 		{ "source", required_argument, NULL, OPTION_SOURCE },
 		{ "interface", required_argument, NULL, OPTION_INTERFACE },
@@ -231,6 +242,8 @@ const struct command attach_command = {
 "  --read-only       open it for reading\n"
 "  --shared          open it for reading and writing by several hosts\n"
 "  --lanes N         make N connections, 1 to 64; otherwise one per CPU up to 8\n"
+"  --poll-lanes N    and N more for polled I/O (io_uring with IOPOLL)\n"
+"  --digests         protect headers and data with CRC32C\n"
 "  --index N         make it /dev/vxhsN; otherwise the lowest number that is free\n"
 "  --source ADDR     connect from this address\n"
 "  --interface IF    connect through this network interface\n"

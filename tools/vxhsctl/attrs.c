@@ -116,6 +116,12 @@ static void decode_session(const struct nlattr *nest, struct session *out)
 		case VXHS_A_SESSION_LANES:
 			out->lanes = get_u32(attr);
 			break;
+		case VXHS_A_SESSION_POLL_LANES:
+			out->poll_lanes = get_u32(attr);
+			break;
+		case VXHS_A_SESSION_DIGESTS:
+			out->digests = get_u32(attr);
+			break;
 		case VXHS_A_SESSION_LANES_UP:
 			out->lanes_up = get_u32(attr);
 			break;
@@ -162,6 +168,12 @@ static void decode_disk(const struct nlattr *nest, struct disk *out)
 			break;
 		case VXHS_A_DISK_HOST_ID:
 			get_uuid(attr, out->host_id);
+			break;
+		case VXHS_A_DISK_POLL_LANES:
+			out->poll_lanes = get_u32(attr);
+			break;
+		case VXHS_A_DISK_RESENDS:
+			out->resends = get_u64(attr);
 			break;
 		case VXHS_A_DISK_LANES:
 			out->lanes = get_u32(attr);
@@ -270,6 +282,9 @@ static bool encode_session(struct nlmsghdr *nlh, size_t size,
 	    !mnl_attr_put_strz_check(nlh, size, VXHS_A_SESSION_INTERFACE,
 				     session->interface))
 		return false;
+	if (session->digests &&
+	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_SESSION_DIGESTS, 1))
+		return false;
 	mnl_attr_nest_end(nlh, nest);
 	return true;
 }
@@ -293,6 +308,10 @@ static bool encode_disk(struct nlmsghdr *nlh, size_t size,
 	if (disk->lanes &&
 	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_DISK_LANES, disk->lanes))
 		return false;
+	if (disk->poll_lanes &&
+	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_DISK_POLL_LANES,
+				    disk->poll_lanes))
+		return false;
 	mnl_attr_nest_end(nlh, nest);
 	return true;
 }
@@ -301,8 +320,8 @@ static bool encode_disk(struct nlmsghdr *nlh, size_t size,
  * attach_encode() - add to a request what an attach needs
  * @nlh: the request
  * @size: bytes that it may have
- * @disk: vdisk, mode and host_id; index and lanes where they are set
- * @session: host and portals; source and interface where they are set
+ * @disk: vdisk, mode and host_id; index, lanes and poll_lanes where set
+ * @session: host and portals; source, interface and digests where set
  *
  * Return: whether it had room.
  */

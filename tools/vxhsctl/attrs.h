@@ -39,6 +39,8 @@ struct session {
 	uint32_t epoch;
 	uint32_t lanes;
 	uint32_t lanes_up;
+	uint32_t poll_lanes;
+	uint32_t digests;
 	uint32_t disks;
 	uint32_t kato;		/* ms */
 	uint32_t max_inflight;
@@ -56,6 +58,7 @@ struct disk {
 	uint32_t mode;		/* enum vxhs_mode */
 	uint8_t host_id[16];
 	uint32_t lanes;		/* 0: the kernel chooses */
+	uint32_t poll_lanes;
 	uint64_t size;		/* bytes */
 	uint32_t logical_block;
 	uint32_t physical_block;
@@ -66,6 +69,7 @@ struct disk {
 	uint32_t openers;
 	uint64_t requests;
 	uint64_t errors;
+	uint64_t resends;
 };
 
 /**

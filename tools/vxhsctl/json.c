@@ -91,6 +91,9 @@ static struct json_object *session_json(const struct session *session)
 	add_number(object, "epoch", session->epoch);
 	add_number(object, "lanes", session->lanes);
 	add_number(object, "lanes_up", session->lanes_up);
+	add_number(object, "poll_lanes", session->poll_lanes);
+	json_object_object_add(object, "digests",
+			       json_object_new_boolean(session->digests));
 	add_portals(object, session);
 	address_text(text, sizeof(text), &session->source);
 	add_optional(object, "source", text);
@@ -126,6 +129,7 @@ static struct json_object *plain_disk_json(const struct disk *disk)
 	add_number(object, "openers", disk->openers);
 	add_number(object, "requests", disk->requests);
 	add_number(object, "errors", disk->errors);
+	add_number(object, "resends", disk->resends);
 	return object;
 }
 

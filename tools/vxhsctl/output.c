@@ -210,6 +210,10 @@ static void print_session(FILE *out, const struct session *session)
 	print_field(out, "epoch:", "%u", session->epoch);
 	print_field(out, "lanes:", "%u", session->lanes);
 	print_field(out, "lanes up:", "%u", session->lanes_up);
+	if (session->poll_lanes)
+		print_field(out, "polled lanes:", "%u", session->poll_lanes);
+	print_field(out, "digests:", "%s",
+		    session->digests ? "CRC32C" : "none");
 	print_portals(out, session);
 	address_text(source, sizeof(source), &session->source);
 	if (*source)
@@ -260,6 +264,7 @@ void print_disk(FILE *out, const struct message *msg)
 	print_field(out, "openers:", "%u", disk->openers);
 	print_field(out, "requests:", "%" PRIu64, disk->requests);
 	print_field(out, "errors:", "%" PRIu64, disk->errors);
+	print_field(out, "resends:", "%" PRIu64, disk->resends);
 	if (msg->has_session)
 		print_session(out, &msg->session);
 }
