@@ -339,27 +339,35 @@ static int vxhs_receive_copy(struct vxhs_lane *lane, struct sk_buff *skb,
 }
 
 /*
- * The CRC of bytes as they arrive: the pages that they are copied to belong to
- * somebody who may write there.
+ * Copy to where @io wants it, and take the CRC of the bytes as they arrive:
+ * the pages that they go to belong to somebody who may write there.
  */
-static void vxhs_receive_crc(struct vxhs_rx *rx, struct sk_buff *skb,
-			     unsigned int offset, unsigned int len)
+static int vxhs_receive_copy_data(struct vxhs_lane *lane, struct vxhs_io *io,
+				  struct sk_buff *skb, unsigned int offset,
+				  unsigned int len)
 {
+	struct vxhs_rx *rx = &lane->rx;
 	struct skb_seq_state state;
 	unsigned int done = 0;
 	const u8 *data;
 
+	/*
+	 * Not skb_copy_datagram_iter(), which checks each piece as if it went
+	 * to user space.
+	 */
 	skb_prepare_seq_read(skb, offset, offset + len, &state);
 	while (done < len) {
 		unsigned int n = skb_seq_read(done, &data, &state);
 
 		n = min(n, len - done);
-		if (WARN_ON_ONCE(!n))
+		if (!n || _copy_to_iter(data, n, &io->iter) != n)
 			break;
-		rx->crc = vxhs_wire_crc_more(rx->crc, data, n);
+		if (vxhs_lane_has_data_crc(lane))
+			rx->crc = vxhs_wire_crc_more(rx->crc, data, n);
 		done += n;
 	}
 	skb_abort_seq_read(&state);
+	return done == len ? 0 : -EFAULT;
 }
 
 /* Bytes of a READ's payload.  Return: bytes taken, or -EFAULT. */
@@ -372,10 +380,8 @@ static int vxhs_receive_data(struct vxhs_lane *lane, struct sk_buff *skb,
 	if (!iov_iter_count(&io->iter))
 		vxhs_receive_next_bio(io);
 	len = min3(len, (size_t)rx->left, iov_iter_count(&io->iter));
-	if (skb_copy_datagram_iter(skb, offset, &io->iter, len))
+	if (vxhs_receive_copy_data(lane, io, skb, offset, len))
 		return -EFAULT;
-	if (vxhs_lane_has_data_crc(lane))
-		vxhs_receive_crc(rx, skb, offset, len);
 	rx->left -= len;
 	if (rx->left)
 		return len;
