@@ -5,7 +5,7 @@
 A write that was answered before another one was submitted is older than it.
 No read, and nobody who looks at the disk afterwards, may find a block whose
 content is older than a write that was acknowledged by then, or older than
-what a read had found before: it is there whole, or a later one is, of which
+what a read had found before (a read beside a write may find a mixture): it is there whole, or a later one is, of which
 nothing is known. What a FLUSH has acknowledged outlives a crash of the
 storage host; what came after it may be lost, and then no FLUSH succeeds until
 somebody has acknowledged the loss."""
@@ -89,12 +89,8 @@ class Checker:
             self._done(run, record)
         elif kind in (WRITE, ZERO, READ, FLUSH):
             self._submit(run, record)
-        elif kind == SEEN:
+        elif kind in (SEEN, BAD):
             self._seen(run, record)
-        elif kind == BAD:
-            self.count['bad'] += 1
-            self.error('block %d: a read brought garbage in sectors %#x%s' % (
-                record.block, record.nblocks, self._when(record.time)))
         elif kind == MARK:
             self._mark(run, record)
         elif kind == END:
@@ -182,8 +178,8 @@ class Checker:
         if op is None:
             self.error('a read that was never submitted has an answer')
             return
-        op.seen.append((record.block, (record.flags, record.seq),
-                        record.nblocks))
+        op.seen.append((record.block, None if record.kind == BAD else
+                        (record.flags, record.seq), record.nblocks))
 
     def _read(self, op):
         found = collections.defaultdict(dict)
@@ -191,6 +187,13 @@ class Checker:
             found[number][key] = mask
         for number, keys in found.items():
             quiet = not self.busy[number] and self.calm[number] < op.submit
+            bad = keys.pop(None, 0)
+            if bad and quiet:
+                self.count['garbage'] += 1
+                self.error('block %d: a read brought garbage in sectors %#x%s'
+                           % (number, bad, self._when(op.end)))
+            if bad:
+                continue
             self._judge(number, keys, op.floor[number - op.block], quiet,
                         'a read', op.end)
             if len(keys) > 1:

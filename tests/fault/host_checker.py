@@ -15,7 +15,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, '..', 'lib')]
 import checker
 import stamp
 from harness import TOP, check, equal, main, test, tmpdir
-from stamp import (ACK_LOSS, CRASH, DONE, END, FENCE, FLUSH, FUA, MARK, READ,
+from stamp import (ACK_LOSS, BAD, CRASH, DONE, END, FENCE, FLUSH, FUA, MARK, READ,
                    SEEN, WRITE, ZERO)
 
 BLOCKS = 64
@@ -198,6 +198,22 @@ def a_read_beside_a_write_may_find_either_or_both():
     s.land(new)
     s.done(new)
     equal(verdict(s), [])
+
+
+@test
+def garbage_in_a_read_is_found_unless_a_write_was_under_way():
+    for busy in (False, True):
+        s = Story()
+        s.write(9)
+        reader = s.begin(READ, 9)
+        if busy:
+            s.write(9)
+        s.note(BAD, reader, 9, 0x10)
+        s.done(reader)
+        if busy:
+            equal(verdict(s), [])
+        else:
+            finds(verdict(s), 'block 9', 'garbage', '0x10')
 
 
 @test
@@ -571,7 +587,7 @@ def the_load_reports_garbage_that_it_reads():
         process.stdin.close()
         process.stdout.read()
     c = checker.check_logs([log])
-    check(c.count['bad'] > 10 and 'garbage' in c.errors[0], repr(c.errors[:1]))
+    check(c.count['garbage'] > 10 and 'garbage' in c.errors[0], repr(c.errors[:1]))
 
 
 if __name__ == '__main__':
