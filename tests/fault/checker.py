@@ -378,7 +378,8 @@ class History:
             if log[0] is reader:
                 log[3] = True
 
-    def poll(self):
+    def poll(self, everything=False):
+        """What is certain by now; everything: nobody writes any more."""
         for log in self.logs:
             for record in log[0].records():
                 log[1].append(record)
@@ -387,6 +388,8 @@ class History:
         # Of a run that is silent nothing is known after its last record.
         until = min((log[2] for log in self.logs if not log[3]),
                     default=NEVER)
+        if everything:
+            until = NEVER
         feed = self.checker.feed
         while True:
             first = None
