@@ -137,11 +137,13 @@ class Checker:
             self._read(op)
 
     def _failed(self, op, result):
+        if self.errors_ok or op.run in self.fenced:
+            return
         if op.kind == FLUSH:
-            if not self.lost and not self.errors_ok:
+            if not self.lost:
                 self.error('FLUSH failed (%s) though nothing was lost%s' %
                            (os.strerror(-result), self._when(op.end)))
-        elif not self.errors_ok and op.run not in self.fenced:
+        else:
             self.error('%s of block %d failed: %s%s' % (
                 ('', 'WRITE', 'WRITE_ZEROES', 'READ')[op.kind], op.block,
                 os.strerror(-result), self._when(op.end)))

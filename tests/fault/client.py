@@ -93,7 +93,7 @@ class Disk:
         self.flushing = False
         self.answered = self.failed = 0
         self.queue = collections.deque()    # to be sent, in order
-        self.lease = self.verifier = self.vdisk_id = None
+        self.lease = self.verifier = self.vdisk_id = self.instance = None
         self.lost = False
         # Changes that were answered; those of which a FLUSH has said that
         # they are durable.
@@ -289,7 +289,7 @@ class Lane:
         options = vxhs.TAKE_OVER if s.args.take_over and \
             disk.lease is None else 0
         lease = disk.lease or 0
-        if s.args.no_leases:
+        if s.args.forgetful_server and disk.instance != s.instance:
             lease = 0
         self.frame(('open', disk), OPEN, vxhs.open_body(
             disk.name, vxhs.RW, options, lease))
@@ -445,6 +445,7 @@ class Lane:
                 disk.log.commit()
             say('event %d vdisk %s is open' % (stamp.now(), disk.name))
         disk.vdisk_id, disk.lease = g.vdisk_id, g.lease
+        disk.instance = self.session.instance
         disk.saw_verifier(g.verifier)
         known = self.opened.get(disk)
         if known not in (None, g.handle):
@@ -469,12 +470,14 @@ class Lane:
         if rsp.status == BAD_CRC:
             self.request(r)
             return
-        if rsp.status in (NO_SESSION, GOING_AWAY):
+        if rsp.status in (NO_SESSION, GOING_AWAY) or \
+                rsp.status == STALE and self.session.args.doubt_stale:
+            self.session.count['status %d' % rsp.status] += 1
             # It is parked with the others.
             self.asked[rsp.tag] = r
             self.session.force_epoch = True
             raise Broken('status %d' % rsp.status)
-        if rsp.status == STALE:
+        if rsp.status == STALE and not self.session.args.doubt_stale:
             self.session.disk_lost(disk, 'STALE')
             return
         result = 0 if rsp.status == OK else \
@@ -777,8 +780,12 @@ def main():
     parser.add_argument('--host-id', type=bytes.fromhex,
                         default=b'fault-lab-client')
     parser.add_argument('--take-over', action='store_true')
-    parser.add_argument('--no-leases', action='store_true',
-                        help='OPEN with lease 0 always')
+    parser.add_argument('--forgetful-server', action='store_true',
+                        help='it forgets leases when it restarts: OPEN with '
+                        '0 then')
+    parser.add_argument('--doubt-stale', action='store_true',
+                        help='STALE in answer to I/O is not final: ask again '
+                        'in a new epoch')
     parser.add_argument('--no-logout', dest='logout', action='store_false')
     args = parser.parse_args()
     fast_crc()

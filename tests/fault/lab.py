@@ -126,7 +126,7 @@ class Lab:
 
     def keeps_leases(self):
         """Does a lease outlive the server's process? Else OPEN has to come
-        without one, and the client is not protected from others."""
+        without one after a restart."""
         def lease(**kw):
             c = vxhs.NativeClient('127.0.0.1', self.ports[0], self.names[0])
             status, g = c.open(self.names[0], vxhs.RW, **kw)
@@ -138,7 +138,7 @@ class Lab:
         status, _ = lease(lease=first[1])
         if status == vxhs.OK:
             return True
-        print('# vxhsd forgets leases when it restarts: they are not used')
+        print('# vxhsd forgets leases when it restarts; not used after that')
         return False
 
     def portals(self):
@@ -150,7 +150,7 @@ class Lab:
             devices.UserDevices
         options = self.args.attach_options.split()
         if not self.leases:
-            options.append('--no-leases')
+            options.append('--forgetful-server')
         self.devices = kind(self.folder, self.run_number, self.args.seed,
                             self.names, self.portals(), self.args.patience,
                             self.args.blocks, self.args.kato, options)
@@ -462,6 +462,12 @@ def take_over(lab, rng):
     lab.thief = None
     lab.check_content()
     lab.reattach()
+
+
+@fault(1)
+def calm(lab, rng):
+    """none at all: what is found then, the load has found by itself"""
+    time.sleep(rng.uniform(1, 4) * lab.kato)
 
 
 @fault(2)

@@ -472,7 +472,7 @@ class Proxy:
             try:
                 order = json.loads(line)
                 do = order.pop('do')
-                self.log(do='order', order=do, **order)
+                self.log(do='order', order=do, args=order)
                 answer = getattr(self, 'do_' + do)(**order) or {}
             except Exception as exc:
                 answer = {'error': repr(exc)}

@@ -57,8 +57,13 @@ mtype = { LOGIN, OPEN, WRITE, OPENED, AGAIN, STALE, DONE };
  * lost with it.  Client and server close their own ends; what the client sent
  * before it closed may still be read.
  */
-chan to_server[CONNS] = [3] of { mtype, byte, byte };
-chan to_client[CONNS] = [3] of { mtype, byte, byte };
+#ifdef BUG_NO_OPEN
+#define FRAMES	4
+#else
+#define FRAMES	3
+#endif
+chan to_server[CONNS] = [FRAMES] of { mtype, byte, byte };
+chan to_client[CONNS] = [FRAMES] of { mtype, byte, byte };
 byte used;			/* bit per connection */
 bool copen[CONNS];		/* the client's end */
 bool sopen[CONNS];		/* the server's end */
@@ -83,9 +88,11 @@ byte reach = BIT(SERVERS) - 1;	/* bit per server: hosts can connect */
 #define HELD_BY(s)	(1 + (s))
 #define HELD_BY_DEAD(s)	(3 + (s))	/* its I/O still runs */
 byte lock;
-byte lease;			/* "stored with the vdisk" (5.2) */
+byte lease;			/* "stored with the vdisk" (5.2), */
+byte owner = NONE;		/* and with it whose it is */
 #define IO(c, r)	((c) * NREQ + (r))
 #define IO_OF(c)	(7 << ((c) * NREQ))
+#define IO_OF_HOST_0	(3 | 3 << NREQ | 3 << 2 * NREQ | 3 << 3 * NREQ)
 short running;			/* I/O in the store: bit IO(c, r) */
 byte content[CONNS * NREQ];	/* what it writes */
 byte nrunning[2];		/* how many of each server */
@@ -122,6 +129,9 @@ byte unflushed;			/* acknowledged writes: bit per number */
 byte covers;			/* those of them that FLUSH is for */
 byte known;			/* verifier */
 bool flush_fails;
+#ifdef BUG_NO_ABORT
+byte receiving = NONE;
+#endif
 
 /* ---- what is only there to be checked ---- */
 byte submitted;			/* number of the newest write */
@@ -130,6 +140,7 @@ byte flushed;
 byte before[NWRITES + 1];	/* those that had ended when it was submitted */
 byte ended, acked, landed;	/* bit per number */
 byte promised;			/* acknowledged before FLUSH was submitted */
+bool taken;			/* host 1 has been given the lease */
 byte faults = FAULTS;
 
 hidden byte i, j, k, x;		/* scratch within one step */
@@ -185,10 +196,15 @@ inline end_write(r)
 inline lane_ends(n)
 {
 	j = lconn[n];
-#ifndef BUG_NO_ABORT
+#ifdef BUG_NO_ABORT
+	/* ... but a reply is half received when its request is parked. */
+	if
+	:: to_client[j]?[DONE,_,_] -> to_client[j]?t,receiving,b
+	:: else
+	fi;
+#endif
 	copen[j] = false;
 	drain(to_client[j]);
-#endif
 	lane[n] = DOWN; lconn[n] = NONE;
 	k = 0;
 	do
@@ -226,6 +242,7 @@ inline all_lanes_end(h)
 /* STALE is final: what was parked is history (5.2). */
 inline disk_is_lost(h)
 {
+	assert(owner != h);	/* not for nothing */
 	all_lanes_end(h);
 	session[h] = LOST;
 	x = h * 2;
@@ -329,6 +346,12 @@ inline answered(r, v)
 			 lane[LN(h, (r) % LANES)] != UP)
 #define may_go(r)	(req[r] == WAITING && fenced(r) && home(r))
 
+#ifdef SHARED
+#define host_1_may	true
+#else
+#define host_1_may	held[0]
+#endif
+
 proctype a_lane(byte h; byte l)
 {
 	byte n = LN(h, l), s;
@@ -338,7 +361,7 @@ end:	do
 	 * comes first, the other joins.
 	 */
 	:: atomic { l == 0 && lane[n] == DOWN && session[h] == RECOVERING &&
-		    (h == 0 && lane[1] == DOWN || h == 1 && held[0]) &&
+		    (h == 0 && lane[1] == DOWN || h == 1 && host_1_may) &&
 		    used != BIT(CONNS) - 1 ->
 		if
 		:: (reach & 1) && (portal[h] != 1 || reach == 1) -> s = 0
@@ -405,6 +428,16 @@ end:	do
 		repoch[x] = epoch[h]; rlane[x] = l;
 		to_server[lconn[n]]!WRITE,x,number[x] }
 
+#ifdef BUG_NO_ABORT
+	:: d_step { receiving != NONE ->
+		a = receiving; receiving = NONE;
+		if
+		:: req[a] != IDLE -> acked = acked | BIT(number[a]); end_write(a)
+		:: else
+		fi;
+		a = 0 }
+#endif
+
 	/* The server has closed it, or it was cut. */
 	:: d_step { lane[n] != DOWN && !sopen[lconn[n]] -> lane_ends(n) }
 	od
@@ -417,13 +450,18 @@ end:	do
 	:: d_step { req[r] == IDLE && session[HOST_OF(r)] != LOST &&
 		    (r == 0 || r == 1 && !FLUSHES) && written < WRITES ||
 		    req[r] == IDLE && r == 2 && submitted - written < 1 &&
-		    session[1] != LOST ->
+		    session[1] == LIVE ->
 		submitted++;
 		if
 		:: r != 2 -> written++
 		:: else
 		fi;
+#ifdef SHARED
 		before[submitted] = ended;
+#else
+		/* What another host wrote before is history. */
+		before[submitted] = (r == 2 -> BIT(submitted) - 1 : ended);
+#endif
 		number[r] = submitted; req[r] = WAITING }
 
 	:: d_step { req[r] == IDLE && r == 1 && flushed < FLUSHES ->
@@ -442,8 +480,11 @@ end:	do
 #ifdef BUG_FAILS_EARLY
 		    true
 #else
-		    (!repoch[r] || !sepoch[AT(0, 0)] && !sepoch[AT(1, 0)] &&
-		     !(running & ~IO_OF(lconn[2])))
+		    (!repoch[r] || !sepoch[AT(0, 0)] && !sepoch[AT(1, 0)]
+#ifndef BUG_FENCED_ONLY
+		     && !(running & IO_OF_HOST_0)
+#endif
+		    )
 #endif
 		    -> end_write(r) }
 #endif
@@ -482,7 +523,7 @@ inline fence(c, s, h)
 /* OPEN gains a lease: it grows, and the other owner's handles are dead (5.2). */
 inline take_over(s, h)
 {
-	lease++;
+	lease++; owner = h;
 #ifndef BUG_NOT_REVOKED
 	sopened[AT(s, 1 - h)] = 0;
 #endif
@@ -549,7 +590,12 @@ inline open(c, s, h, mine)
 		:: else ->
 			if
 #ifndef SHARED
+#ifdef BUG_OWNER_FORGOTTEN
 			:: !mine -> take_over(s, h)
+#else
+			/* grows when *another* session gains it (5.2) */
+			:: !mine && owner != h -> take_over(s, h)
+#endif
 #endif
 			:: else
 			fi;
@@ -578,6 +624,11 @@ end:	do
 		:: t == LOGIN -> login(c, kserver[c], khost[c])
 		:: t == OPEN -> open(c, kserver[c], khost[c], a)
 		:: t == WRITE && current(c, kserver[c], khost[c]) ->
+			if
+			/* FLUSH need not cover what lands while it runs. */
+			:: b == FLUSHED -> disk = cache
+			:: else
+			fi;
 			running = running | BIT(IO(c, a));
 			content[IO(c, a)] = b;
 			nrunning[kserver[c]]++
@@ -589,6 +640,12 @@ end:	do
 	:: d_step { kopening[c] && !kwait[c] ->
 		kopening[c] = false;
 		sopened[AT(kserver[c], khost[c])] = kepoch[c];
+#ifndef SHARED
+		if
+		:: khost[c] == 1 -> taken = true
+		:: else
+		fi;
+#endif
 		reply(c, OPENED, lease, verifier) }
 
 	/* The client has closed its end: noticed at some time. */
@@ -651,10 +708,12 @@ end:	do
 		od;
 		d_step {
 		i = n / NREQ;
+		/* Nothing lands of one whose lease another has. */
+		assert(!(taken && khost[i] == 0));
 		running = running & ~BIT(n);
 		if
-		:: content[n] == FLUSHED -> disk = cache
-		:: else -> lands(content[n])
+		:: content[n] != FLUSHED -> lands(content[n])
+		:: else
 		fi;
 		content[n] = 0;
 		j = kserver[i];
@@ -730,6 +789,21 @@ inline crash(s)
 #endif
 }
 
+/* No host reaches it any more; it does not know that yet. */
+inline sever(s)
+{
+	x = 0;
+	do
+	:: x < 3 ->
+		if
+		:: lane[x] != DOWN && kserver[lconn[x]] == s -> lane_ends(x)
+		:: else
+		fi;
+		x++
+	:: else -> break
+	od
+}
+
 #ifdef CACHING
 #ifdef BUG_SAME_VERIFIER
 #define cache_is_lost	cache = disk
@@ -780,6 +854,8 @@ end:	do
 		:: else
 		fi;
 		n = 0 } }
+	/* Nothing goes wrong any more. */
+	:: d_step { faults -> faults = 0 }
 	/* It ends: upgrade, kill. */
 	:: d_step { faults -> faults--; crash(0) }
 #if SERVERS == 2
@@ -789,8 +865,8 @@ end:	do
 	:: d_step { faults && lanes_at(1, 0) -> faults--; sessions_end(1, 0) }
 #endif
 #ifdef PARTITIONS
-	:: d_step { faults && reach == 3 -> faults--; reach = 1; sever(1) }
-	:: d_step { faults && reach == 3 -> faults--; reach = 2; sever(0) }
+	:: d_step { faults && reach == 3 -> faults--; sever(1); reach = 1 }
+	:: d_step { faults && reach == 3 -> faults--; sever(0); reach = 2 }
 #endif
 #ifdef CACHING
 	:: d_step { faults -> faults--; reboot() }
@@ -800,8 +876,6 @@ end:	do
 	od
 }
 
-#define host_done(h)	(session[h] == LOST || \
-			 session[h] == LIVE)
 #define all_done	(req[0] == IDLE && req[1] == IDLE && req[2] == IDLE && \
 			 (session[0] == LOST || session[0] == LIVE && \
 			  written == WRITES && flushed == FLUSHES) && \

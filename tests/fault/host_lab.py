@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""The fault lab with its client in user space: vxhsd stands its faults, and
+servers that break their word are found out."""
+
+import contextlib
+import io
+import os
+import random
+import struct
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, '..', 'lib')]
+
+import lab
+import vxhs
+from harness import check, equal, main, test, tmpdir
+from vxhs import FLUSH, READ, WRITE
+
+
+def run(*args, timeout=500):
+    """lab.py with these arguments: (exit status, its lines)."""
+    done = subprocess.run(
+        [sys.executable, os.path.join(HERE, 'lab.py'), '--dir', tmpdir(),
+         *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, timeout=timeout, check=False)
+    sys.stderr.write(done.stderr)
+    return done.returncode, done.stdout.split('\n')
+
+
+# ------------------------------------------------------------ vxhsd
+
+
+@test
+def vxhsd_stands_each_fault():
+    kinds = [name for name, (_, _, needs) in lab.KINDS.items() if not needs]
+    status, lines = run('--seed', '7', '--kato', '600', '--trap', '3',
+                        '--count', ','.join(kinds), '--check-every', '4')
+    for line in lines:
+        if line.startswith('not ok'):
+            raise AssertionError(line)
+    equal(status, 0, 'exit status')
+    equal(sum(line.startswith('ok fault-') for line in lines), len(kinds),
+          'faults')
+
+
+# ------------------------------------------------------------ planted
+
+
+class Planted:
+    """A server in this process that looks like Vxhsd to the lab."""
+
+    disks = None
+
+    def __init__(self, disks, port, **kw):
+        Planted.disks = disks
+        self.server = vxhs.NativeServer(disks, port=port, features=7,
+                                        grant=dict(kato=500), **kw)
+
+    def alive(self):
+        equal(self.server.errors, [], 'errors of the server')
+
+    def stop(self, _=0):
+        self.server.stop()
+
+    kill = stop
+
+    def signal(self, number):
+        raise AssertionError('a signal')
+
+
+class PlantedLab(lab.Lab):
+    hooks = {}
+
+    def start_server(self, i):
+        disks = {self.names[n]: vxhs.Disk(self.args.blocks * 4096, path)
+                 for n, path in self.files.items()}
+        self.servers[i] = Planted(disks, self.ports[i], **self.hooks)
+
+    def keeps_leases(self):
+        return True
+
+
+def found(hooks, kind, *args, words=()):
+    """The lab says of this server what is wrong with it."""
+    saved, sys.argv = sys.argv, ['lab', '--seed', '5', '--disks', '1',
+                                 '--dir', tmpdir(), '--blocks', '256',
+                                 '--kato', '500', '--check-every', '1',
+                                 '--patience', '20',
+                                 '--count', kind, *args]
+    try:
+        options = lab.parse()
+    finally:
+        sys.argv = saved
+    PlantedLab.hooks = hooks
+    results = lab.Results()
+    here = PlantedLab(options, options.dir)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            here.start()
+            lab.run(here, options, results)
+    except (lab.Wrong, lab.Hung) as exc:
+        results.failures.append(('start', str(exc)))
+    finally:
+        here.stop()
+        for line in said.getvalue().splitlines():
+            print('# ' + line, file=sys.stderr)
+    why = [why for _, why in results.failures]
+    if not words:
+        equal(why, [], 'failures')
+        return
+    check(why, 'nothing was found')
+    check(any(word in why[0] for word in words), why[0])
+
+
+@test
+def a_server_that_behaves_passes():
+    found({}, 'attach_anew=3')
+
+
+@test
+def a_server_without_fences_falls_into_the_trap():
+    # It lets the old connections write when their bytes come at last.
+    found({}, 'trap=5', '--trap', '3', words=('older than', 'overwritten'))
+
+
+@test
+def a_server_that_loses_a_write_is_found():
+    count = [0]
+
+    def forget(conn, req, payload):
+        count[0] += req.op == WRITE
+        if req.op == WRITE and count[0] % 500 == 0:
+            conn.send(vxhs.reply(req, features=conn.features))
+            return True
+        return False
+    found(dict(on_io=forget), 'calm=4', words=('older than', 'zeros'))
+
+
+@test
+def a_server_that_tears_a_write_is_found():
+    count = [0]
+
+    def tear(conn, req, payload):
+        count[0] += req.op == WRITE
+        if req.op == WRITE and count[0] % 500 == 0:
+            Planted.disks['disk0'].write(req.offset, bytes(payload[:1536]))
+            conn.send(vxhs.reply(req, features=conn.features))
+            return True
+        return False
+    found(dict(on_io=tear), 'calm=4', words=('torn', 'older than', 'zeros'))
+
+
+@test
+def a_server_that_answers_with_garbage_is_found():
+    count = [0]
+
+    def spoil(conn, req, payload):
+        count[0] += req.op == READ
+        if req.op == READ and count[0] % 300 == 0:
+            conn.send(vxhs.reply(req, b'\x55' * req.length,
+                                 features=conn.features))
+            return True
+        return False
+    found(dict(on_io=spoil), 'calm=4', words=('garbage',))
+
+
+@test
+def a_server_that_never_answers_one_request_is_found():
+    count = [0]
+
+    def hang(conn, req, payload):
+        count[0] += req.op == WRITE
+        return req.op == WRITE and count[0] == 700
+    found(dict(on_io=hang), 'calm=4', words=('no I/O for', 'does not come'))
+
+
+@test
+def a_verifier_that_changes_makes_flush_fail():
+    verifier = [1]
+    count = [0]
+
+    def change(conn, req, payload):
+        if req.op == FLUSH:
+            count[0] += 1
+            if count[0] == 30:
+                verifier[0] += 1
+            conn.send(vxhs.reply(req, struct.pack('<Q', verifier[0]),
+                                 features=conn.features))
+            return True
+        return False
+    found(dict(on_io=change), 'calm=4', words=('FLUSH failed',))
+
+
+# ------------------------------------------------------------ seeds
+
+
+@test
+def a_seed_says_everything_about_a_fault():
+    drawn = []
+    for _ in range(2):
+        orders = []
+
+        class Proxy:
+            def __call__(self, do, **order):
+                if do != 'status':
+                    orders.append((do, order))
+                return {'hit': [], 'conns': []}
+
+        class Fake:
+            proxies = [Proxy(), Proxy()]
+            kato = 0.001
+            args = type('Args', (), {'patience': 1, 'trap': 0})
+            devices = type('Devices', (), {'flows': staticmethod(
+                lambda: None)})
+        for kind in ('cut', 'stall', 'corrupt', 'truncate', 'duplicate',
+                     'partition', 'trap', 'lose_path', 'cut_often', 'slow'):
+            lab.KINDS[kind][0](Fake, random.Random('3:4:' + kind))
+        drawn.append(orders)
+    check(len(drawn[0]) > 20, '%d orders' % len(drawn[0]))
+    equal(drawn[0], drawn[1])
+
+
+@test
+def one_fault_can_be_replayed_by_its_seed():
+    status, lines = run('--replay', '7:3:cut', '--times', '2', '--disks', '1',
+                        '--kato', '600')
+    equal(status, 0, 'exit status')
+    equal([line.split(',')[0] for line in lines if 'fault-' in line],
+          ['ok fault-%d cut - seed 7:3:cut' % n for n in (1, 2)])
+
+
+if __name__ == '__main__':
+    main()
