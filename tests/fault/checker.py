@@ -71,7 +71,10 @@ class Checker:
         self.fenced = {}                # run: since when
         self.top = {}                   # run: highest seq
         self.faults = []                # (time, number)
-        self.lost = 0                   # acknowledged, unflushed at a crash
+        # At a crash: acknowledged writes of which no FLUSH can have said
+        # that they are durable, and those of which it is not known.
+        self.lost = self.doubtful = 0
+        self.flushed_at = 0             # end of the last FLUSH that succeeded
         self.crashes = 0
 
     def error(self, text):
@@ -140,7 +143,7 @@ class Checker:
         if self.errors_ok or op.run in self.fenced:
             return
         if op.kind == FLUSH:
-            if not self.lost:
+            if not self.lost and not self.doubtful:
                 self.error('FLUSH failed (%s) though nothing was lost%s' %
                            (os.strerror(-result), self._when(op.end)))
         else:
@@ -170,10 +173,11 @@ class Checker:
 
     def _flushed(self, op):
         if self.lost:
-            self.error('FLUSH succeeded though %d acknowledged writes may '
+            self.error('FLUSH succeeded after %d acknowledged writes may '
                        'have been lost%s' % (self.lost, self._when(op.end)))
         while self.volatile and self.volatile[0].end < op.submit:
             self._is_durable(self.volatile.popleft())
+        self.flushed_at = max(self.flushed_at, op.end)
 
     def _seen(self, run, record):
         op = self.pending.get((run, record.id))
@@ -212,7 +216,7 @@ class Checker:
         elif what == FENCE:
             self._fence(run, record.time)
         elif what == ACK_LOSS:
-            self.lost = 0
+            self.lost = self.doubtful = 0
         elif what == FAULT:
             self.faults.append((record.time, record.seq))
 
@@ -227,7 +231,9 @@ class Checker:
     def crash(self):
         """The storage host loses what no FLUSH has made durable."""
         self.crashes += 1
-        self.lost += len(self.volatile)
+        lost = sum(op.end > self.flushed_at for op in self.volatile)
+        self.lost += lost
+        self.doubtful += len(self.volatile) - lost
         self.volatile.clear()
         self.newest = list(self.durable)
         for op in self.pending.values():

@@ -447,6 +447,7 @@ class Lane:
         disk.vdisk_id, disk.lease = g.vdisk_id, g.lease
         disk.instance = self.session.instance
         disk.saw_verifier(g.verifier)
+        self.session.opened_at = time.monotonic()
         known = self.opened.get(disk)
         if known not in (None, g.handle):
             raise SystemExit('OPEN gave another handle within an epoch')
@@ -511,6 +512,7 @@ class Session:
         self.args = args
         self.id = random.SystemRandom().getrandbits(63) + 1
         self.rng = random.Random('%s/session' % args.seed)
+        self.opened_at = time.monotonic()   # a vdisk, or began to try
         self.selector = selectors.DefaultSelector()
         self.kato = args.kato / 1000
         self.epoch = 1
@@ -595,6 +597,7 @@ class Session:
             self.force_epoch = True
             raise Broken('another server instance in this epoch')
         self.kato = lane.grant.kato / 1000
+        self.opened_at = max(self.opened_at, time.monotonic())
         lane.parked.update(self.orphans[lane.index])
         self.orphans[lane.index] = {}
         self.tries = 0
@@ -617,6 +620,12 @@ class Session:
         """Lanes that are missing, the first one first."""
         if now < self.next_try:
             return
+        if len(self.portals) > 1 and self.instance is not None and \
+                now - self.opened_at > self.kato and not any(
+                    lane and lane.opened for lane in self.lanes):
+            # It answers, but another server has the storage.
+            self.portal = (self.portal + 1) % len(self.portals)
+            self.recover('no vdisk can be opened here')
         up = self.instance is not None
         for index in range(self.args.lanes):
             if self.lanes[index] is None:
@@ -684,6 +693,13 @@ class Session:
                               seq=int(words[2]))
                 disk.log.commit()
             say('marked')
+        elif words == ['ack-loss']:
+            for disk in self.disks:
+                disk.flush_fails = False
+                disk.durable = disk.changed
+                disk.log.note(stamp.MARK, 0, stamp.ACK_LOSS)
+                disk.log.commit()
+            say('acknowledged')
 
     def idle(self):
         return not any(disk.inflight for disk in self.disks)

@@ -155,11 +155,12 @@ class Devices:
             load.end()
         self.loads = []
 
-    def flows(self, since=None):
+    def flows(self, but=()):
         """Waits until each vdisk answers what was submitted after now."""
-        since = since or stamp.now()
+        since = stamp.now()
         end = time.monotonic() + self.patience
-        start = {n: p.answered for n, p in self.progress().items()}
+        start = {n: p.answered for n, p in self.progress().items()
+                 if n not in but}
         waiting = dict(start)
         while waiting:
             for number, p in self.progress().items():
@@ -182,6 +183,10 @@ class Devices:
         return (stamp.now() - since) / 1e9
 
     # What the kinds differ in.
+
+    def ack_loss(self):
+        """An administrator has taken note that writes were lost."""
+        self.each('ack-loss', 'acknowledged')
 
     can_freeze = False
 
@@ -243,6 +248,11 @@ class BlockDevices(Devices):
             raise Hung('vxhsctl %s: %s' % (' '.join(args),
                                            done.stderr.strip()))
         return done.stdout
+
+    def ack_loss(self):
+        for device in self.devices.values():
+            self.vxhsctl('ack-loss', device)
+        self.mark(stamp.ACK_LOSS)
 
     def stop(self):
         super().stop()

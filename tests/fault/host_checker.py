@@ -400,6 +400,19 @@ def flush_must_fail_after_a_loss_until_it_is_acknowledged():
 
 
 @test
+def after_a_loss_in_doubt_flush_may_fail_or_not():
+    for result in (0, -errno.EIO):
+        s = Story()
+        s.write(1)
+        flush = s.begin(FLUSH)      # it may have been sent after the next
+        s.write(2)
+        s.done(flush)
+        s.mark(CRASH)
+        s.flush(result)
+        equal(verdict(s), [])
+
+
+@test
 def flush_must_not_fail_after_a_crash_that_lost_nothing():
     s = Story()
     s.write(1)

@@ -32,6 +32,7 @@ import checker
 import devices
 import proxy
 import stamp
+import storage
 import vxhs
 from devices import Hung
 from harness import Vxhsd
@@ -73,11 +74,10 @@ class Lab:
         self.kato = args.kato / 1000
         self.rng = random.Random(args.seed)
         self.names = {i: 'disk%d' % i for i in range(args.disks)}
-        self.files = {i: os.path.join(args.store or folder, 'disk%d' % i)
-                      for i in self.names}
-        for path in self.files.values():
-            with open(path, 'wb') as file:
-                file.truncate(args.blocks * devices.BLOCK)
+        # What is exported, and what is looked at afterwards.
+        self.store = storage.Loops(args, folder, self.names) \
+            if args.loops else storage.Files(args, folder, self.names)
+        self.files = self.store.paths
         self.servers = [None] * args.servers
         self.ports = [quiet_port() for _ in self.servers]
         self.proxies = []
@@ -180,6 +180,7 @@ class Lab:
         for server in self.servers:
             if server:
                 server.kill()
+        self.store.remove()
 
     # ---------------------------------------------------------- checks
 
@@ -203,7 +204,8 @@ class Lab:
                 path = self.devices.readers().get(number)
                 if path:
                     c.content(path)
-                c.content(self.files[number], 'the backing file')
+                # Through the page cache, which vxhsd's writes are in.
+                c.content(self.files[number], 'the backing store', False)
             self.check(True)
         finally:
             self.devices.resume()
@@ -239,6 +241,7 @@ class Lab:
 
     def can(self, needs):
         return not (needs.get('root') and not self.args.root or
+                    needs.get('loops') and not self.args.loops or
                     needs.get('servers', 1) > len(self.servers) or
                     needs.get('freeze') and self.args.block_devices)
 
@@ -464,6 +467,111 @@ def take_over(lab, rng):
     lab.reattach()
 
 
+# With two servers of one store.
+
+
+@fault(10, servers=2)
+def failover(lab, rng):
+    """one server dies and stays dead until the other has taken over"""
+    i = rng.randrange(2)
+    lab.servers[i].kill()
+    lab.devices.flows()
+    lab.start_server(i)
+
+
+@fault(8, servers=2)
+def isolate(lab, rng):
+    """one server lives, but nobody reaches it"""
+    i, more = rng.randrange(2), rng.uniform(0, 2)
+    for p in lab.proxies[2 * i:2 * i + 2]:
+        p('partition')
+    lab.devices.flows()
+    time.sleep(more * lab.kato)
+    for p in lab.proxies[2 * i:2 * i + 2]:
+        p('partition', mode='off')
+
+
+# What changes the machine: for a virtual one.
+
+
+@fault(6, root=True)
+def netem(lab, rng):
+    """loss, delay and reordering on the loopback device"""
+    options = 'delay %dms %dms 25%% loss %.1f%% reorder 20%% 50%%' % (
+        rng.randint(1, 20), rng.randint(1, 20), rng.uniform(0, 8))
+    seconds = rng.uniform(1, 5)
+    storage.run('tc', 'qdisc', 'replace', 'dev', 'lo', 'root', 'netem',
+                *options.split())
+    time.sleep(seconds * lab.kato)
+    storage.run('tc', 'qdisc', 'del', 'dev', 'lo', 'root')
+
+
+@fault(8, root=True)
+def drop_packets(lab, rng):
+    """a firewall that drops, so that TCP sends again and again"""
+    ports = [p.port for p in lab.proxies] if rng.random() < 0.7 else lab.ports
+    rules = rng.choice((['sport'], ['dport'], ['sport', 'dport']))
+    seconds = rng.uniform(0.3, 4)
+    storage.run('nft', '; '.join(
+        ['add table inet vxhs_fault',
+         'add chain inet vxhs_fault in '
+         '{ type filter hook input priority 0 ; }'] +
+        ['add rule inet vxhs_fault in tcp %s { %s } drop' % (
+            rule, ', '.join(str(port) for port in ports)) for rule in rules]))
+    time.sleep(seconds * lab.kato)
+    storage.run('nft', 'delete table inet vxhs_fault')
+
+
+@fault(4, root=True)
+def kill_sockets(lab, rng):
+    """ss -K: the kernel ends the host's connections itself"""
+    pick = rng.random() if rng.random() < 0.5 else None
+    ports = [p.port for p in lab.proxies]
+    if pick is not None:
+        ports = [ports[int(pick * len(ports))]]
+    for port in ports:
+        storage.run('ss', '-K', 'dport', '=', ':%d' % port)
+
+
+@fault(6, root=True, loops=True)
+def hang_disk(lab, rng):
+    """one backing disk stops: only its own vdisk does, through a recovery
+    as well"""
+    number = rng.choice(list(lab.names))
+    recovery, seconds = rng.random() < 0.6, rng.uniform(0.5, 4)
+    lab.store.hang(number)
+    try:
+        lab.devices.flows(but=[number])
+        if recovery:
+            for p in lab.proxies:
+                p('kill')
+        lab.devices.flows(but=[number])
+        time.sleep(seconds * lab.kato)
+        lab.devices.flows(but=[number])
+    finally:
+        lab.store.go_on(number)
+
+
+@fault(4, root=True, loops=True)
+def crash(lab, rng):
+    """the storage host loses its page cache and boots: what was not flushed
+    may be gone, and then FLUSH fails until somebody has taken note"""
+    away, during = rng.uniform(0, 2), rng.uniform(1, 3)
+    server = lab.servers[0]
+    server.signal(signal.SIGSTOP)
+    time.sleep(0.3)                 # for what it had answered to arrive
+    lab.store.snapshot()
+    server.kill()
+    lab.devices.mark(stamp.CRASH)
+    lab.store.crash()
+    time.sleep(away * lab.kato)
+    lab.start_server(0)
+    lab.devices.flows()
+    time.sleep(during * lab.kato)
+    lab.check()
+    lab.devices.ack_loss()
+
+
 @fault(1)
 def calm(lab, rng):
     """none at all: what is found then, the load has found by itself"""
@@ -614,6 +722,9 @@ def parse():
                         help='of vxhsctl attach, or of client.py')
     parser.add_argument('--root', action='store_true',
                         help='faults that change this machine are allowed')
+    parser.add_argument('--loops', action='store_true',
+                        help='export block devices that can hang and crash '
+                        '(device mapper on loop devices; needs root)')
     parser.add_argument('--dir', help='where logs go')
     parser.add_argument('--store', help='where backing files go')
     args = parser.parse_args()

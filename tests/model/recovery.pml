@@ -587,6 +587,10 @@ inline open(c, s, h, mine)
 #if !defined(SHARED) && !defined(BUG_STALE_LEASE)
 		:: mine && mine != lease -> reply(c, STALE, 0, 0)	/* (5.2) */
 #endif
+#ifndef SHARED
+		/* BUSY: only host 1 says TAKE_OVER */
+		:: !mine && h == 0 && owner == 1 -> reply(c, STALE, 0, 0)
+#endif
 		:: else ->
 			if
 #ifndef SHARED
