@@ -406,8 +406,12 @@ class History:
                                log[1][0].time < first[1][0].time):
                     first = log
             if first is None or first[1][0].time > until:
-                return
+                break
             feed(first[0].head.run, first[1].popleft())
+        for log in self.logs:
+            if log[3] and not log[1]:
+                log[0].close()
+        self.logs = [log for log in self.logs if not log[3] or log[1]]
 
 
 def check_logs(paths, errors_ok=False, name='disk'):

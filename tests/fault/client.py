@@ -467,6 +467,7 @@ class Lane:
         if rsp.op != r.op or rsp.status == OK and rsp.payload_len != (
                 r.nblocks * BLOCK if r.op == READ else
                 8 if r.op == FLUSH else 0):
+            self.asked[rsp.tag] = r
             raise Broken('an answer to another question')
         if rsp.status == BAD_CRC:
             self.request(r)

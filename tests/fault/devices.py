@@ -45,12 +45,13 @@ class Load:
         self.thread.start()
 
     def _listen(self, log):
-        with open(log, 'a') as file:
+        with open(log, 'a') as file, open(log + '.progress', 'a') as series:
             for line in self.process.stdout:
                 words = line.split()
                 with self.changed:
                     if words[:1] == ['progress']:
-                        self._progress([int(word) for word in words[1:]])
+                        self._progress([int(word) for word in words[1:]],
+                                       series)
                     else:
                         file.write(line)
                         file.flush()
@@ -63,11 +64,13 @@ class Load:
             self.said.append('ended')
             self.changed.notify_all()
 
-    def _progress(self, numbers):
+    def _progress(self, numbers, series):
         if len(numbers) == 5:       # load.c knows of one disk only
             numbers = [next(iter(self.progress))] + numbers
         p = self.progress[numbers[0]]
         (p.time, p.answered, p.failed, p.inflight, p.oldest_ms) = numbers[1:]
+        # For whoever wants to draw throughput over time.
+        series.write('%d %d %d\n' % (p.time, numbers[0], p.answered))
 
     def order(self, text):
         try:
@@ -98,9 +101,12 @@ class Load:
             for number, p in self.progress.items())
 
     def end(self):
-        """At once, with no goodbye."""
+        """At once, with no goodbye. One whose I/O never ends is left."""
         self.process.kill()
-        self.process.wait()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            return
         self.thread.join(10)
         self.process.stdin.close()
         self.process.stdout.close()
@@ -148,6 +154,8 @@ class Devices:
 
     def stop(self):
         self.each('stop', 'done')
+        for load in self.loads:
+            load.process.wait(self.patience)
         self.kill()
 
     def kill(self):
@@ -241,9 +249,13 @@ class BlockDevices(Devices):
             raise
 
     def vxhsctl(self, *args, check=True):
-        done = subprocess.run(['vxhsctl', *args], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, timeout=self.patience, check=False)
+        try:
+            done = subprocess.run(
+                ['vxhsctl', *args], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                timeout=self.patience, check=False)
+        except subprocess.TimeoutExpired as exc:
+            raise Hung('vxhsctl %s does not end' % ' '.join(args)) from exc
         if check and done.returncode:
             raise Hung('vxhsctl %s: %s' % (' '.join(args),
                                            done.stderr.strip()))
@@ -269,8 +281,9 @@ class BlockDevices(Devices):
 
     def kill(self):
         # A load in an endless wait dies only when its I/O ends.
-        for device in self.devices.values():
-            self.vxhsctl('detach', '--force', device, check=False)
+        if any(load.process.poll() is None for load in self.loads):
+            for device in self.devices.values():
+                self.vxhsctl('detach', '--force', device, check=False)
         super().kill()
 
     def readers(self):

@@ -10,11 +10,14 @@ import random
 import struct
 import subprocess
 import sys
+import threading
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, '..', 'lib')]
 
 import lab
+import stamp
 import vxhs
 from harness import check, equal, main, test, tmpdir
 from vxhs import FLUSH, READ, WRITE
@@ -83,7 +86,7 @@ class PlantedLab(lab.Lab):
         return True
 
 
-def found(hooks, kind, *args, words=()):
+def found(hooks, kind, *args, words=(), lab_kind=PlantedLab):
     """The lab says of this server what is wrong with it."""
     saved, sys.argv = sys.argv, ['lab', '--seed', '5', '--disks', '1',
                                  '--dir', tmpdir(), '--blocks', '256',
@@ -94,9 +97,9 @@ def found(hooks, kind, *args, words=()):
         options = lab.parse()
     finally:
         sys.argv = saved
-    PlantedLab.hooks = hooks
     results = lab.Results()
-    here = PlantedLab(options, options.dir)
+    here = lab_kind(options, options.dir)
+    here.hooks = hooks
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said):
@@ -193,6 +196,104 @@ def a_verifier_that_changes_makes_flush_fail():
             return True
         return False
     found(dict(on_io=change), 'calm=4', words=('FLUSH failed',))
+
+
+# ------------------------------------------------------------ crashes
+
+
+class Volatile(vxhs.Disk):
+    """A storage host whose cache is lost in a crash."""
+
+    def __init__(self, size, path):
+        super().__init__(size, path)
+        self.lock = threading.Lock()
+        self.durable = bytearray(size)
+
+    def write(self, offset, data):
+        with self.lock:
+            super().write(offset, data)
+
+    def sync(self, offset=0, length=None):
+        with self.lock:
+            length = self.size if length is None else length
+            self.durable[offset:offset + length] = self.read(offset, length)
+
+    def crash(self):
+        with self.lock:
+            super().write(0, bytes(self.durable))
+
+
+class CrashLab(PlantedLab):
+    bug = None
+    verifier = 1
+
+    def start_server(self, i):
+        if not self.servers[i]:
+            self.disks = {name: Volatile(self.args.blocks * 4096,
+                                         self.files[n])
+                          for n, name in self.names.items()}
+        self.servers[i] = Planted(self.disks, self.ports[i], on_io=self.io,
+                                  geometry=dict(verifier=self.verifier))
+
+    def io(self, conn, req, payload):
+        server = self.servers[0].server
+        disk = server.handles.get(req.handle)
+        if disk is None:
+            return False
+        if req.op == FLUSH and self.bug != 'ignores FLUSH':
+            disk.sync()
+        if req.flags & vxhs.FUA:
+            disk.write(req.offset, payload)
+            if self.bug != 'ignores FUA':
+                disk.sync(req.offset, req.length)
+        return False
+
+    def crash(self):
+        self.servers[0].stop()
+        time.sleep(0.3)
+        for disk in self.disks.values():
+            disk.crash()
+        if self.bug != 'keeps its verifier':
+            self.verifier += 1
+        self.devices.mark(stamp.CRASH)
+        self.start_server(0)
+        self.devices.flows()
+        time.sleep(0.5)
+        self.check()
+        self.devices.ack_loss()
+        self.devices.flows()
+
+
+@lab.fault(0, planted=True)
+def host_crash(here, _):
+    """of the tests alone"""
+    here.crash()
+
+
+def crashes(bug, words=(), *args):
+    CrashLab.bug = bug
+    found({}, 'host_crash=6', *args, words=words, lab_kind=CrashLab)
+
+
+@test
+def a_storage_host_that_crashes_and_says_so_passes():
+    crashes(None)
+
+
+@test
+def a_flush_that_does_nothing_is_found():
+    crashes('ignores FLUSH', ('older than', 'zeros'))
+
+
+@test
+def a_fua_that_does_nothing_is_found():
+    crashes('ignores FUA', ('older than', 'zeros'), '--attach-options',
+            '--fua 60 --flush-every 300')
+
+
+@test
+def a_loss_that_nobody_is_told_of_is_found():
+    crashes('keeps its verifier', ('FLUSH succeeded after',))
 
 
 # ------------------------------------------------------------ seeds

@@ -89,6 +89,7 @@ class Lab:
                          for i in self.names}
         self.histories = {i: checker.History(c)
                           for i, c in self.checkers.items()}
+        self.old_logs = []
         self.known_errors = 0
         self.leases = True
 
@@ -103,7 +104,8 @@ class Lab:
                     ('127.0.0.1', port), self.folder,
                     'path%d' % (2 * i + k), port=quiet_port(),
                     seed=self.args.seed))
-        self.leases = self.args.block_devices or self.keeps_leases()
+        self.leases = self.args.block_devices or len(self.servers) > 1 or \
+            self.keeps_leases()
         self.attach()
         self.devices.flows()
 
@@ -168,6 +170,11 @@ class Lab:
     def reattach(self):
         """Another run: a host that comes anew."""
         self.devices.stop()
+        self.check()
+        self.old_logs.append(list(self.devices.logs.values()))
+        if len(self.old_logs) > 2:      # all is known of these
+            for path in self.old_logs.pop(0):
+                os.unlink(path)
         self.attach()
         self.devices.flows()
 
@@ -198,17 +205,15 @@ class Lab:
     def check_content(self):
         """Of all blocks, on the disks and in the backing files."""
         self.devices.pause()
-        try:
-            for number, c in self.checkers.items():
-                self.histories[number].poll(True)
-                path = self.devices.readers().get(number)
-                if path:
-                    c.content(path)
-                # Through the page cache, which vxhsd's writes are in.
-                c.content(self.files[number], 'the backing store', False)
-            self.check(True)
-        finally:
-            self.devices.resume()
+        for number, c in self.checkers.items():
+            self.histories[number].poll(True)
+            path = self.devices.readers().get(number)
+            if path:
+                c.content(path)
+            # Through the page cache, which vxhsd's writes are in.
+            c.content(self.files[number], 'the backing store', False)
+        self.check(True)
+        self.devices.resume()
 
     def alive(self):
         for server in self.servers:
@@ -237,7 +242,9 @@ class Lab:
         number = 0
         while self.args.soak or number < self.args.faults:
             number += 1
-            yield self.rng.choices(list(kinds), kinds.values())[0]
+            # Logs grow with a run.
+            yield 'attach_anew' if number % 50 == 0 and self.args.soak else \
+                self.rng.choices(list(kinds), kinds.values())[0]
 
     def can(self, needs):
         return not (needs.get('root') and not self.args.root or
@@ -446,7 +453,8 @@ def take_over(lab, rng):
                '--lanes', '1']
     lab.thief = devices.UserDevices(
         lab.folder, lab.run_number + 500, lab.args.seed + 1,
-        {number: lab.names[number]}, [('127.0.0.1', lab.ports[0])],
+        {number: lab.names[number]},
+        [('127.0.0.1', port) for port in lab.ports],
         lab.args.patience, lab.args.blocks, lab.args.kato, options)
     lab.follow(lab.thief)
     lab.thief.flows()

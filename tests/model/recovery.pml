@@ -410,7 +410,12 @@ end:	do
 #ifndef BUG_STAYS
 			:: reach & BIT(x) -> all_lanes_end(h); portal[h] = x
 #endif
-			:: else -> to_server[lconn[n]]!OPEN,held[h],0
+			:: else ->
+				if
+				:: sopen[lconn[n]] ->
+					to_server[lconn[n]]!OPEN,held[h],0
+				:: else
+				fi
 			fi
 		:: t == STALE -> disk_is_lost(h)
 		:: t == DONE -> answered(a, b)
@@ -418,10 +423,13 @@ end:	do
 		t = 0; a = 0; b = 0 }
 
 	/* Waiting requests go in the order in which they were submitted. */
-	:: d_step { lane[n] == UP && sopen[lconn[n]] && (h == 0 && (may_go(0) || may_go(1)) || h == 1 && may_go(2)) ->
+	:: d_step { lane[n] == UP && sopen[lconn[n]] &&
+		    (h == 0 && (may_go(0) || may_go(1)) ||
+		     h == 1 && may_go(2)) ->
 		if
 		:: h == 1 -> x = 2
-		:: h == 0 && may_go(0) && !(may_go(1) && number[1] < number[0]) -> x = 0
+		:: h == 0 && may_go(0) &&
+		   !(may_go(1) && number[1] < number[0]) -> x = 0
 		:: else -> x = 1
 		fi;
 		req[x] = SENT; rconn[x] = lconn[n];
@@ -839,7 +847,8 @@ proctype faulty()
 	byte n;
 end:	do
 	/* The client takes a lane for dead: kato, reset, a broken rule. */
-	:: atomic { faults && (lane[0] != DOWN || lane[1] != DOWN || lane[2] != DOWN) ->
+	:: atomic { faults && (lane[0] != DOWN || lane[1] != DOWN ||
+			       lane[2] != DOWN) ->
 		if
 		:: lane[0] != DOWN -> n = 0
 		:: lane[1] != DOWN -> n = 1
