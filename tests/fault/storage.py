@@ -9,6 +9,8 @@ import subprocess
 import time
 import uuid
 
+from harness import binary
+
 BLOCK = 4096
 BOOT_ID = '/proc/sys/kernel/random/boot_id'
 
@@ -23,6 +25,18 @@ def run(*command):
     return done.stdout.strip()
 
 
+def patiently(*command):
+    """The kernel may still have open what a dead server had open."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            return run(*command)
+        except RuntimeError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.05)
+
+
 class Files:
     """A file per vdisk. paths: what is exported."""
 
@@ -35,13 +49,16 @@ class Files:
             with open(path, 'wb') as file:
                 file.truncate(args.blocks * BLOCK)
 
+    can_hang = False
+
     def remove(self):
         pass
 
 
 class Loops(Files):
     """The page cache of the exported device is what a storage host loses;
-    the file below the loop device is the medium."""
+    the file below the loop device is the medium. Without a device mapper
+    the loop devices are exported themselves, and cannot hang."""
 
     def __init__(self, args, folder, names):
         super().__init__(args, folder, names)
@@ -50,16 +67,32 @@ class Loops(Files):
         self.boot_id = os.path.join(folder, 'boot-id')
         self.new_boot()
         self.wrap_vxhsd(folder)
-        for n, path in self.files.items():
-            self.loops[n] = run('losetup', '--find', '--show', path)
-            name = 'vxhs-fault-%d-%d' % (os.getpid(), n)
-            run('dmsetup', 'create', '--noudevrules', '--noudevsync', name,
-                '--table', self.table(n))
-            run('dmsetup', 'mknodes', name)
-            self.paths[n] = '/dev/mapper/' + name
+        subprocess.run(['modprobe', '-qa', 'loop', 'dm_mod'], check=False,
+                       stderr=subprocess.DEVNULL)
+        self.can_hang = subprocess.run(
+            ['dmsetup', 'version'], check=False, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL).returncode == 0
+        try:
+            for n in names:
+                self.make(n)
+        except BaseException:
+            self.remove()
+            raise
 
-    def table(self, n):
-        return '0 %d linear %s 0' % (self.sectors, self.loops[n])
+    def name(self, n):
+        """Of the device mapper."""
+        return 'vxhs-fault-%d-%d' % (os.getpid(), n)
+
+    def make(self, n):
+        self.loops[n] = run('losetup', '--find', '--show', self.files[n])
+        if not self.can_hang:
+            self.paths[n] = self.loops[n]
+            return
+        run('dmsetup', 'create', '--noudevrules', '--noudevsync',
+            self.name(n), '--table',
+            '0 %d linear %s 0' % (self.sectors, self.loops[n]))
+        run('dmsetup', 'mknodes', self.name(n))
+        self.paths[n] = '/dev/mapper/' + self.name(n)
 
     def new_boot(self):
         with open(self.boot_id, 'w') as file:
@@ -68,55 +101,57 @@ class Loops(Files):
     def wrap_vxhsd(self, folder):
         """vxhsd sees another boot id than this machine has."""
         path = os.path.join(folder, 'vxhsd')
-        real = os.environ.get('VXHSD') or shutil.which('vxhsd')
         with open(path, 'w') as file:
             file.write('#!/bin/sh\nexec unshare -m sh -c \'mount --bind "$0" '
                        '%s && exec "$@"\' %s %s "$@"\n' % (
-                           BOOT_ID, self.boot_id, os.path.abspath(real)))
+                           BOOT_ID, self.boot_id, os.path.abspath(binary())))
         os.chmod(path, 0o755)
         os.environ['VXHSD'] = path
 
     def hang(self, n):
         """I/O of this device does not end any more."""
-        run('dmsetup', 'suspend', '--noflush', '--nolockfs',
-            '--noudevsync', os.path.basename(self.paths[n]))
+        run('dmsetup', 'suspend', '--noflush', '--nolockfs', '--noudevsync',
+            self.name(n))
 
     def go_on(self, n):
-        run('dmsetup', 'resume', '--noudevsync',
-            os.path.basename(self.paths[n]))
+        run('dmsetup', 'resume', '--noudevsync', self.name(n))
 
     def snapshot(self):
         """What the media have now, while nobody writes."""
         for path in self.files.values():
             shutil.copyfile(path, path + '.crash')
 
+    def free(self, n):
+        """The device of a server that has ended."""
+        if self.can_hang:
+            patiently('dmsetup', 'remove', '--noudevsync', self.name(n))
+        # Exclusively: nobody else has it any more.
+        end = time.monotonic() + 30
+        while True:
+            try:
+                os.close(os.open(self.loops[n], os.O_RDONLY | os.O_EXCL))
+                break
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.05)
+        patiently('losetup', '--detach', self.loops[n])
+
     def crash(self):
         """The server has ended: the media are as they were."""
-        end = time.monotonic() + 30
         for n, path in self.files.items():
-            while run('dmsetup', 'info', '-c', '--noheadings', '-o', 'open',
-                      os.path.basename(self.paths[n])) != '0':
-                if time.monotonic() > end:
-                    raise RuntimeError(self.paths[n] + ' stays open')
-                time.sleep(0.02)
-            # The last close has written the cache back: undo that, below
-            # the loop device, which is taken away for it.
-            name = os.path.basename(self.paths[n])
-            run('dmsetup', 'remove', '--retry', name)
-            run('losetup', '--detach', self.loops[n])
+            # The last close writes the cache back: undo that, below the
+            # loop device, which is taken away for it.
+            self.free(n)
             os.replace(path + '.crash', path)
-            self.loops[n] = run('losetup', '--find', '--show', path)
-            run('dmsetup', 'create', '--noudevrules', '--noudevsync', name,
-                '--table', self.table(n))
-            run('dmsetup', 'mknodes', name)
+            self.make(n)
         self.new_boot()
 
     def remove(self):
-        for n, path in self.paths.items():
-            name = os.path.basename(path)
-            subprocess.run(['dmsetup', 'resume', name], check=False,
-                           stderr=subprocess.DEVNULL)
-            subprocess.run(['dmsetup', 'remove', '--retry', name],
-                           check=False, stderr=subprocess.DEVNULL)
-            subprocess.run(['losetup', '--detach', self.loops[n]],
-                           check=False, stderr=subprocess.DEVNULL)
+        quiet = dict(check=False, stderr=subprocess.DEVNULL)
+        for n, loop in self.loops.items():
+            if self.can_hang:
+                subprocess.run(['dmsetup', 'resume', self.name(n)], **quiet)
+                subprocess.run(['dmsetup', 'remove', '--retry',
+                                self.name(n)], **quiet)
+            subprocess.run(['losetup', '--detach', loop], **quiet)

@@ -528,7 +528,7 @@ inline fence(c, s, h)
 	od
 }
 
-/* OPEN gains a lease: it grows, and the other owner's handles are dead (5.2). */
+/* OPEN gains the lease: it grows, and the other owner's handles die (5.2). */
 inline take_over(s, h)
 {
 	lease++; owner = h;
