@@ -74,6 +74,7 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 	io->length = opcode == VXHS_OP_FLUSH ? 0 : blk_rq_bytes(rq);
 	io->status = BLK_STS_OK;
 	io->started = jiffies;
+	io->reports = 0;
 	/* One that comes again remembers how often. */
 	if (likely(!(rq->rq_flags & RQF_DONTPREP))) {
 		io->resend = false;
@@ -110,14 +111,16 @@ static void vxhs_complete_rq(struct request *rq)
  */
 static enum blk_eh_timer_return vxhs_timeout(struct request *rq)
 {
-	unsigned long waited = jiffies - vxhs_rq_to_io(rq)->started;
 	struct vxhs_disk *disk = rq->q->queuedata;
+	struct vxhs_io *io = vxhs_rq_to_io(rq);
+	unsigned long waited = jiffies - io->started;
 
-	if (waited < VXHS_SLOW || waited % VXHS_SLOW >= VXHS_IDLE_TIME)
+	if (waited / VXHS_SLOW <= io->reports)
 		return BLK_EH_RESET_TIMER;
+	io->reports = waited / VXHS_SLOW;
 	pr_warn_ratelimited("%s: %s at sector %llu waits for %s since %u s\n",
 			    disk->gendisk->disk_name,
-			    vxhs_opcode_name(vxhs_rq_to_io(rq)->opcode),
+			    vxhs_opcode_name(io->opcode),
 			    (unsigned long long)blk_rq_pos(rq),
 			    disk->session->host,
 			    jiffies_to_msecs(waited) / 1000);

@@ -22,8 +22,6 @@
 #include "loop.h"
 
 #define ZEROES_MAX_SLOW	(16u << 20)	/* where zeros must be written */
-#define LINGER_US	3000000
-#define LINGER_STEP_US	10000
 
 static int open_flags(const struct export *x)
 {
