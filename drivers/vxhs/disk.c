@@ -58,6 +58,7 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 	struct vxhs_io *io = vxhs_rq_to_io(rq);
 	struct vxhs_lane *lane;
 	int opcode = vxhs_opcode(rq);
+	bool polled = rq->cmd_flags & REQ_POLLED;
 	bool first;
 
 	if (opcode < 0)
@@ -85,7 +86,9 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 	trace_vxhs_io_queue(rq, io, lane);
 	first = vxhs_send_push(lane, io);
 	/* From here on it may be completed: do not touch it. */
-	if (bd->last)
+	if (unlikely(polled))
+		vxhs_send_kick(lane);
+	else if (bd->last)
 		vxhs_session_commit(session, lane, first);
 	if (unlikely(!vxhs_lane_is_up(lane)))
 		vxhs_session_stranded(session);

@@ -34,8 +34,8 @@ static int open_flags(const struct export *x)
 
 /*
  * A server that was killed lets go of its files a moment after its end, when
- * the kernel has taken down its ring and ended its I/O.  Who serves already
- * does not wait: he would not watch over his sessions meanwhile.  Returns
+ * the kernel has taken down its ring and ended its I/O.  A server that
+ * runs already does not wait: it would not watch over its sessions.  Returns
  * whether to try again.
  */
 static bool predecessor_may_linger(u64 since_us)

@@ -8,6 +8,8 @@
 #include "conn.h"
 #include "conn_parts.h"
 
+#define CAREFUL_BYTES	16384		/* of one receive, when memory is short */
+
 /* The payload of a request will not come any more. */
 void conn_drop_rx(struct conn *c)
 {
@@ -250,7 +252,7 @@ void conn_arm_recv(struct conn *c)
 	c->recv_op.done = received;
 	c->recv_armed = true;
 	if (c->loop->careful)
-		io_uring_prep_recv(sqe, c->fd, NULL, RX_BUF_SIZE, 0);
+		io_uring_prep_recv(sqe, c->fd, NULL, CAREFUL_BYTES, 0);
 	else
 		io_uring_prep_recv_multishot(sqe, c->fd, NULL, 0, 0);
 	sqe->flags |= IOSQE_BUFFER_SELECT;

@@ -144,8 +144,9 @@ void loop_pin_buffers(struct loop *loop)
 {
 	struct iovec iov = { .iov_len = PINNED_SIZE };
 
-	if (loop->pool.pinned)
+	if (loop->pin_tried)
 		return;
+	loop->pin_tried = true;
 	iov.iov_base = mmap(NULL, PINNED_SIZE, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (iov.iov_base == MAP_FAILED)

@@ -56,6 +56,7 @@ struct loop {
 	struct io_uring_buf_ring *rx_ring;
 	u8 *rx_bufs;
 	struct pool pool;
+	bool pin_tried;
 	struct io *free_ios;
 	unsigned int free_ios_count;
 
