@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -363,6 +364,8 @@ def main():
 
 
 if __name__ == '__main__':
+    # So that the VM ends with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(main())
     except Refused as refused_:

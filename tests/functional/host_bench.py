@@ -17,7 +17,7 @@ sys.path[:0] = [os.path.join(HERE, '..', 'lib'),
 import bench
 import cases
 import fio
-from harness import TOP, check, equal, main, test, tmpdir
+from harness import TOP, check, equal, eventually, main, test, tmpdir
 
 BENCH = os.path.join(TOP, 'tests', 'bench', 'bench.py')
 FLOOR = os.path.join(TOP, 'build', 'bench', 'floor')
@@ -46,9 +46,10 @@ print(json.dumps(dict(done=True)))
 ''' % sys.executable
 
 
-def run_bench(*args, each='value = 50000', without=None, kernel='fine'):
-    """bench.py with a fake VM and fake tools: (status, stdout, stderr, its
-    folder)."""
+def command(*args, each='value = 50000', without=None, kernel='fine',
+            quiet='1.5'):
+    """bench.py with a fake VM and fake tools: its arguments and environment,
+    and the folder that it writes to."""
     folder = tmpdir()
     tools = os.path.join(folder, 'bin')
     os.mkdir(tools)
@@ -62,13 +63,18 @@ def run_bench(*args, each='value = 50000', without=None, kernel='fine'):
                        os.path.join(tools, name))
     runner = os.path.join(folder, 'run')
     write(runner, RUNNER, 0o755)
+    env = {'PATH': tools, 'OUT': folder, 'VXHS_BENCH_VM': runner,
+           'VXHS_BENCH_DIR': folder, 'EACH': each, 'KERNEL': kernel,
+           'VXHS_BENCH_QUIET': quiet, 'PYTHONDONTWRITEBYTECODE': '1'}
+    return [sys.executable, BENCH, *args], env, folder
+
+
+def run_bench(*args, **kw):
+    """(status, stdout, stderr, folder)"""
+    argv, env, folder = command(*args, **kw)
     done = subprocess.run(
-        [sys.executable, BENCH, *args], stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
-        timeout=60, env={'PATH': tools, 'OUT': folder, 'VXHS_BENCH_VM': runner,
-                         'VXHS_BENCH_DIR': folder, 'EACH': each,
-                         'KERNEL': kernel, 'VXHS_BENCH_QUIET': '1.5',
-                         'PYTHONDONTWRITEBYTECODE': '1'})
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, check=False, timeout=60, env=env)
     return done.returncode, done.stdout, done.stderr, folder
 
 
@@ -106,6 +112,22 @@ def refuses_when_the_vm_dies():
             'if i == 1:\n import time\n time.sleep(30)')
     refused('the VM died', '--quick', each='value = 50000\n'
             'if i == 3:\n print(\'{"target": "vx\')\n sys.exit()')
+
+
+@test
+def its_end_ends_the_vm():
+    argv, env, folder = command(
+        '--quick', quiet='60', each='value = 50000\nwith open(os.environ["OUT"]'
+        ' + "/pid", "w") as f: f.write(str(os.getpid()))\nif i:\n'
+        ' import time\n time.sleep(60)')
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=env,
+                          stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as process:
+        pid = eventually(lambda: os.path.exists(folder + '/pid') and
+                         open(folder + '/pid').read(), 'no VM is started')
+        process.terminate()
+        equal(process.wait(20), 143)
+    check(not os.path.exists('/proc/' + pid), 'the VM lives on')
 
 
 @test
@@ -216,12 +238,12 @@ def reads_fio():
 @test
 def asks_fio():
     row = cases.ROWS['randread-4k-qd32-batch16']
-    command = fio.command('/dev/x', row, 1000, 200)
+    asked = fio.command('/dev/x', row, 1000, 200)
     for word in ('--rw=randread', '--bs=4k', '--iodepth=32',
                  '--iodepth_batch_submit=16', '--iodepth_batch_complete_min=1',
                  '--iodepth_batch_complete_max=32', '--ioengine=io_uring',
                  '--direct=1', '--time_based', '--runtime=1000ms'):
-        check(word in command, word)
+        check(word in asked, word)
 
 
 @test
