@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 # vm-run: --cpus 2 --
-# vm-run: --cpus 1 -- env LANES=1,8
-# vm-run: --cpus 4 -- env LANES=2,8
+# vm-run: --cpus 1 -- env LIGHT=1 LANES=1,8
+# vm-run: --cpus 4 -- env LIGHT=1 LANES=2,8
 """In the VM: how requests get onto the wire. None may be forgotten, whatever
 the mix of submitters and the rhythm of the server; polled lanes; lanes that
 die under load; many vdisks on one session. With LANES, a list such as 1,2,8,
