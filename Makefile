@@ -118,6 +118,11 @@ $(foreach u,$(UNIT),$(eval $(call unit,$(u))))
 .PHONY: unit-tests
 unit-tests: $(UNIT:%=$(B)/asan/unit/%)
 
+# What the benchmark has of its own.
+$(B)/bench/floor: tests/bench/floor.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_CFLAGS) $(CFLAGS) $(CPPFLAGS) -o $@ $<
+
 ## Installing.
 .PHONY: install uninstall modules_install
 # $(call put,MODE,FILES,FOLDER): whichever of FILES exist
@@ -153,7 +158,7 @@ uninstall:
 	rm -f $(DESTDIR)/lib/modules/*/updates/vxhs.ko
 
 ## Trying and testing.
-.PHONY: setup demo check netlink-gen netlink-check
+.PHONY: setup demo check bench profile netlink-gen netlink-check
 setup:
 	@tests/lib/setup.sh all
 demo:
@@ -164,6 +169,17 @@ CHECKS := $(addprefix check-,build unit uml vm)
 .PHONY: $(CHECKS)
 $(CHECKS):
 	@tests/check.sh $(@:check-%=%)
+
+# QUICK=1: the rows that have a goal, in shorter runs.
+bench:
+	@tests/lib/setup.sh bench
+	@$(MAKE) --no-print-directory -s $(B)/bench/floor
+	@PATH="$$PATH:/usr/sbin:/sbin" tests/bench/bench.py $(if $(QUICK),--quick)
+
+# ROW: a row of tests/bench/cases.py; DIGESTS=1: with CRC32C.
+profile:
+	@tests/lib/setup.sh bench
+	@tests/bench/profile.py $(ROW) $(if $(DIGESTS),--digests)
 
 netlink-gen:
 	@tests/lib/netlink-gen.sh
@@ -190,6 +206,9 @@ help:
 	@echo '    check-unit       unit tests and vxhsd on this host, with sanitizers'
 	@echo '    check-uml        KUnit and functional tests in user-mode Linux, with sanitizers'
 	@echo '    check-vm         functional tests in a VM of the stock Debian kernel'
+	@echo '  bench            vxhs beside NVMe/TCP and nbd: tables and plots in Documentation/performance;'
+	@echo '                   QUICK=1 takes 5 minutes, and writes to build/bench'
+	@echo '  profile          where ROW=randread-4k-qd32 spends its instructions, by function'
 	@echo 'For the developer:'
 	@echo '  vm-module        vxhs.ko for the VM (tests/vm/run -- COMMAND runs anything in it)'
 	@echo '  uml-module       vxhs.ko with KUnit for user-mode Linux (tests/uml/run -- COMMAND)'

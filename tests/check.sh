@@ -50,7 +50,7 @@ step() {
 lint() { step "$1" 600 "$top/tests/lib/lint.sh" "$1"; }
 
 part_build() {
-	step tools 600 make -j"$(nproc)" tools asan unit-tests
+	step tools 600 make -j"$(nproc)" tools asan unit-tests build/bench/floor
 	lint module
 	lint checkpatch
 	lint kernel-doc

@@ -58,6 +58,7 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 	struct vxhs_io *io = vxhs_rq_to_io(rq);
 	struct vxhs_lane *lane;
 	int opcode = vxhs_opcode(rq);
+	bool polled = rq->cmd_flags & REQ_POLLED;
 	bool first;
 
 	if (opcode < 0)
@@ -74,6 +75,7 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 	io->length = opcode == VXHS_OP_FLUSH ? 0 : blk_rq_bytes(rq);
 	io->status = BLK_STS_OK;
 	io->started = jiffies;
+	io->reports = 0;
 	/* One that comes again remembers how often. */
 	if (likely(!(rq->rq_flags & RQF_DONTPREP))) {
 		io->resend = false;
@@ -84,7 +86,9 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 	trace_vxhs_io_queue(rq, io, lane);
 	first = vxhs_send_push(lane, io);
 	/* From here on it may be completed: do not touch it. */
-	if (bd->last)
+	if (unlikely(polled))
+		vxhs_send_kick(lane);
+	else if (bd->last)
 		vxhs_session_commit(session, lane, first);
 	if (unlikely(!vxhs_lane_is_up(lane)))
 		vxhs_session_stranded(session);
@@ -110,14 +114,16 @@ static void vxhs_complete_rq(struct request *rq)
  */
 static enum blk_eh_timer_return vxhs_timeout(struct request *rq)
 {
-	unsigned long waited = jiffies - vxhs_rq_to_io(rq)->started;
 	struct vxhs_disk *disk = rq->q->queuedata;
+	struct vxhs_io *io = vxhs_rq_to_io(rq);
+	unsigned long waited = jiffies - io->started;
 
-	if (waited < VXHS_SLOW || waited % VXHS_SLOW >= VXHS_IDLE_TIME)
+	if (waited / VXHS_SLOW <= io->reports)
 		return BLK_EH_RESET_TIMER;
+	io->reports = waited / VXHS_SLOW;
 	pr_warn_ratelimited("%s: %s at sector %llu waits for %s since %u s\n",
 			    disk->gendisk->disk_name,
-			    vxhs_opcode_name(vxhs_rq_to_io(rq)->opcode),
+			    vxhs_opcode_name(io->opcode),
 			    (unsigned long long)blk_rq_pos(rq),
 			    disk->session->host,
 			    jiffies_to_msecs(waited) / 1000);

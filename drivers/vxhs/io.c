@@ -55,10 +55,8 @@ static void vxhs_io_account(struct vxhs_disk *disk, const struct vxhs_io *io)
 void vxhs_io_end(struct vxhs_io *io, struct io_comp_batch *batch)
 {
 	struct request *rq = vxhs_io_to_rq(io);
-
 	struct vxhs_disk *disk = rq->q->queuedata;
 
-	trace_vxhs_io_end(rq, io);
 	if (unlikely(io->resend)) {
 		io->resend = false;
 		atomic64_inc(&disk->resends);
@@ -66,6 +64,7 @@ void vxhs_io_end(struct vxhs_io *io, struct io_comp_batch *batch)
 		blk_mq_requeue_request(rq, true);
 		return;
 	}
+	trace_vxhs_io_end(rq, io);
 	vxhs_io_account(disk, io);
 	if (blk_mq_complete_request_remote(rq))
 		return;

@@ -69,6 +69,7 @@ struct vxhs_slot {
  * @bio: receiver: the bio that @iter covers
  * @iter: receiver: where the next payload bytes go
  * @started: when it was queued, jiffies
+ * @reports: how often it was reported as slow
  * @length: bytes of the I/O on the vdisk
  * @opcode: enum vxhs_opcode
  * @status: the result, valid once replied
@@ -85,6 +86,7 @@ struct vxhs_io {
 	struct bio		*bio;
 	struct iov_iter		iter;
 	unsigned long		started;
+	unsigned int		reports;
 	u32			length;
 	u8			opcode;
 	blk_status_t		status;

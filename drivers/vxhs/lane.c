@@ -38,7 +38,7 @@ static struct socket *memalloc_sock;
 /**
  * vxhs_lane_queue_work - have the worker look at the lane
  * @lane: any
- * @delay: jiffies
+ * @delay: jiffies from now, whatever was asked for before
  *
  * Context: any.
  */
@@ -273,13 +273,15 @@ void vxhs_lane_keepalive_start(struct vxhs_lane *lane, u32 kato_ms)
 
 /*
  * Writeback waits for this thread, so it is made before anything needs it.  It
- * does not preempt a submitter that wakes it, see vxhs_send_commit().
+ * does not preempt a submitter that wakes it, see vxhs_send_commit(); but then
+ * it comes before others that wait for the CPU.
  */
 static struct kthread_worker *vxhs_lane_worker(unsigned int index)
 {
 	const struct sched_attr attr = {
 		.size = sizeof(attr),
 		.sched_policy = SCHED_BATCH,
+		.sched_nice = MIN_NICE,
 	};
 	struct kthread_worker *worker;
 
@@ -537,7 +539,8 @@ void vxhs_lane_fail(struct vxhs_lane *lane, const char *reason)
  * @lane: in any state; DOWN afterwards
  *
  * When this returns, nothing of the lane's requests is in a socket any more,
- * no callback or worker runs, and all its requests belong to the caller.
+ * no callback runs, no worker finds a socket, and all its requests belong to
+ * the caller.
  *
  * Context: task, may sleep; only one caller at a time.
  */

@@ -435,8 +435,8 @@ static int vxhs_nl_parse_disk(struct nlattr *nest, struct vxhs_attach *attach,
 		attach->lanes = nla_get_u32(tb[VXHS_A_DISK_LANES]);
 	if (tb[VXHS_A_DISK_POLL_LANES])
 		attach->poll_lanes = nla_get_u32(tb[VXHS_A_DISK_POLL_LANES]);
-	if ((attach->lanes ?: VXHS_DEFAULT_LANES) + attach->poll_lanes >
-	    VXHS_MAX_LANES) {
+	if ((attach->lanes ?: vxhs_session_default_lanes()) +
+	    attach->poll_lanes > VXHS_MAX_LANES) {
 		NL_SET_ERR_MSG_FMT(extack,
 				   "a session has at most %u lanes, polled ones included",
 				   VXHS_MAX_LANES);

@@ -5,8 +5,10 @@
  * Submitters push onto a lock-free list.  Whoever gets tx.lock sends all that
  * is queued, headers and data of many requests in one sendmsg(), spliced and
  * not copied; who does not get it leaves, for the holder looks again after it
- * has let go.  Nothing here waits for the socket: what does not fit is left
- * to the worker, which the socket's write_space callback starts.
+ * has let go.  Requests that come one by one, while others are under way, are
+ * gathered for the worker, see vxhs_send_commit().  Nothing here waits for the
+ * socket: what does not fit is left to the worker too, which the socket's
+ * write_space callback starts.
  */
 #include <linux/mm.h>
 #include <linux/net.h>
@@ -580,7 +582,8 @@ static bool vxhs_send_may_gather(const struct vxhs_lane *lane)
 
 /**
  * vxhs_send_commit - a submitter has pushed all that it has for now
- * @lane: any
+ * @lane: any; where its submitter polls, vxhs_send_kick() is called instead,
+ *	  for who polls does not make way for the worker
  * @first: what vxhs_send_push() said of the last request
  *
  * A lone request is sent at once, and so is a batch.  One of many that come
@@ -594,9 +597,7 @@ void vxhs_send_commit(struct vxhs_lane *lane, bool first)
 {
 	struct vxhs_tx *tx = &lane->tx;
 
-	/* Who polls does not make way for the worker. */
-	if (!lane->polled &&
-	    (first ? vxhs_send_may_gather(lane) : vxhs_lane_is_due(lane))) {
+	if (first ? vxhs_send_may_gather(lane) : vxhs_lane_is_due(lane)) {
 		unsigned int gathered = READ_ONCE(tx->gathered) + 1;
 
 		if (first)

@@ -381,7 +381,7 @@ static int vxhs_session_connect(struct vxhs_session *session,
 	if (session->dialect == VXHS_DIALECT_V34 &&
 	    session->nr_lanes > VXHS_V34_MAX_LANES) {
 		NL_SET_ERR_MSG(extack,
-			       "server speaks QNIO v34, which has at most 8 connections");
+			       "server speaks QNIO v34: at most 8 connections; use --lanes, --poll-lanes");
 		return -EINVAL;
 	}
 	for (i = 1; i < session->nr_lanes; i++) {
@@ -836,9 +836,7 @@ static struct vxhs_session *vxhs_session_alloc(const struct vxhs_attach *attach)
 	session->epoch = 1;
 	session->nr_poll = attach->poll_lanes;
 	session->nr_lanes = session->nr_poll +
-			    (attach->lanes ?: min_t(unsigned int,
-						    num_online_cpus(),
-						    VXHS_DEFAULT_LANES));
+			    (attach->lanes ?: vxhs_session_default_lanes());
 	kref_init(&session->ref);
 	INIT_LIST_HEAD(&session->disks);
 	mutex_init(&session->lock);

@@ -138,6 +138,12 @@ struct vxhs_session {
 	struct work_struct	recover;
 };
 
+/** vxhs_session_default_lanes - lanes of a session if nobody says how many */
+static inline unsigned int vxhs_session_default_lanes(void)
+{
+	return min_t(unsigned int, num_online_cpus(), VXHS_DEFAULT_LANES);
+}
+
 /**
  * vxhs_session_slot - look up a tag
  * @session: with a tag set, or not yet

@@ -5,6 +5,7 @@ CPU time stay bounded, nothing is left behind."""
 
 import os
 import random
+import socket
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from vxhs import OK, READ, RW, RW_SHARED, NativeClient, V34Client
 
 many_files()
 CROWD = 10000
+IDLE = 16 << 10         # bytes that an idle connection may cost
 
 
 class Worker(threading.Thread):
@@ -135,7 +137,7 @@ def ten_thousand_idle_and_half_open_connections():
         eventually(lambda: all(w.done > n for w, n in zip(workers, before)),
                    'I/O stopped')
         grown = (d.rss() - rss) // CROWD
-        check(grown < 40 << 10, '%d bytes for each connection' % grown)
+        check(grown < IDLE, '%d bytes for each connection' % grown)
         for worker in workers:
             worker.finish()
         time.sleep(1)
@@ -150,6 +152,78 @@ def ten_thousand_idle_and_half_open_connections():
         eventually(lambda: d.fds() < 200, 'descriptors stay', 60)
         c = NativeClient(d.addr, d.port, 'mem')
         equal(c.logout(), OK)
+
+
+@test
+def a_thousand_lanes_that_rest():
+    path = os.path.join(tmpdir(), 'f')
+    with Vxhsd('file=%s,size=16M' % path) as d:
+        def lane():
+            c = NativeClient(d.addr, d.port, 'file', kato=60000)
+            status, g = c.open('file', RW_SHARED)
+            equal(status, OK)
+            equal(c.write(g.handle, 0, bytes(1 << 17)), OK)
+            equal(c.read(g.handle, 0, 1 << 17), (OK, bytes(1 << 17)))
+            return c
+        lanes = [lane() for _ in range(100)]
+        rss = d.rss()
+        lanes += [lane() for _ in range(1000)]
+        grown = (d.rss() - rss) // 1000
+        check(grown < IDLE, '%d bytes for each lane' % grown)
+        for c in lanes:
+            c.logout()
+
+
+class Talker(V34Client):
+    """Says all it has to say, then that it is done; listens afterwards."""
+
+    SIZE = 1 << 16
+    COUNT = 600         # more than a connection may have unanswered
+
+    def __init__(self, d, data):
+        super().__init__(d.addr, d.port, 'mem')
+        self.data = data
+        self.thread = threading.Thread(target=self.talk, daemon=True)
+        self.thread.start()
+
+    def writes(self, cookie):
+        return cookie % 10 == 0
+
+    def talk(self):
+        self.sock.sendall(b''.join(
+            vxhs.v34(vxhs.V34_WRITE, i, 'mem', self.data, size=self.SIZE)
+            if self.writes(i) else
+            vxhs.v34(vxhs.V34_READ, i, 'mem', size=self.SIZE)
+            for i in range(self.COUNT)))
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def listen(self):
+        left = set(range(self.COUNT))
+        while left:
+            msg, payload = self.recv()
+            left.remove(msg.cookie)
+            equal(msg.err, 0)
+            check(payload == (b'' if self.writes(msg.cookie) else self.data),
+                  'other data than was written')
+        self.thread.join()
+        equal(self.sock.recv(1), b'')
+        self.close()
+
+
+@test
+def many_who_say_all_at_once_and_that_it_is_all():
+    with Vxhsd('mem=memory,size=1M', args=('--threads', '1')) as d:
+        c = V34Client(d.addr, d.port, 'mem')
+        data = random.randbytes(Talker.SIZE)
+        equal(c.write(0, data), 0)
+        talkers = [Talker(d, data) for _ in range(32)]
+        time.sleep(1)
+        check(d.rss() < 256 << 20, 'RSS of %d MiB' % (d.rss() >> 20))
+        equal(c.read(0, Talker.SIZE), (0, data), 'READ of who waits for none')
+        for talker in talkers:
+            talker.listen()
+        equal(c.read(0, Talker.SIZE), (0, data))
+        c.close()
 
 
 @test

@@ -835,6 +835,48 @@ def cache_none_works_at_any_alignment():
         c.logout()
 
 
+def pinned(d):
+    """KiB that the kernel may not move."""
+    with open('/proc/%d/status' % d.pid) as status:
+        return int(next(line for line in status
+                        if line.startswith('VmPin')).split()[1])
+
+
+@test
+def direct_io_with_pinned_buffers_and_without():
+    path = os.path.join(tmpdir(), 'd')
+    may_not = ('setpriv', '--bounding-set=-ipc_lock', 'prlimit',
+               '--memlock=1048576')
+    for under, want in (((), 6 << 10), (may_not, 0)):
+        with Vxhsd('d=%s,size=16M,cache=none' % path, 'other=%s2,size=1M' %
+                   path, args=('--threads', '1'), under=under) as d:
+            c = NativeClient(d.addr, d.port, 'other')
+            _, g = c.open('other')
+            equal(c.write(g.handle, 0, bytes(4096)), OK)
+            equal(pinned(d), 0, 'through the page cache')
+            _, g = c.open('d')
+            equal(c.write(g.handle, 0, bytes(4096)), OK)
+            equal(pinned(d), want)
+            # More at a time than there are of a size, and larger ones.
+            for size in (1 << 12, 3 << 12, 1 << 17, 1 << 18):
+                count = min(100, (15 << 20) // size)
+                blocks = [random.randbytes(size) for _ in range(count)]
+                tags = {c.send(WRITE, data, handle=g.handle, length=size,
+                               offset=i * size)
+                        for i, data in enumerate(blocks)}
+                while tags:
+                    rsp, _ = c.recv()
+                    tags.remove(rsp.tag)
+                    equal(rsp.status, OK)
+                tags = {c.send(READ, handle=g.handle, length=size,
+                               offset=i * size): data
+                        for i, data in enumerate(blocks)}
+                while tags:
+                    rsp, payload = c.recv()
+                    check(tags.pop(rsp.tag) == payload, 'other data')
+            c.logout()
+
+
 @test
 def no_space_is_reported():
     directory = tmpdir()

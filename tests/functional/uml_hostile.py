@@ -6,7 +6,7 @@ that differ in the path they take."""
 import os
 import runpy
 
-os.environ['HOSTILE'] = 'light'
+os.environ['LIGHT'] = '1'
 os.environ['TEST_PREFIX'] = 'uml_hostile'
 runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)),
                             'vm_hostile.py'), run_name='__main__')

@@ -512,8 +512,7 @@ def nothing_is_left():
     for d in _servers.values():
         vm.gone(d)
         d.stop()
-    vm.rmmod()
-    vm.no_splats()
+    vm.nothing_is_left()
 
 
 if __name__ == '__main__':

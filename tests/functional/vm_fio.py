@@ -87,8 +87,7 @@ for _turn, _lanes in enumerate(LANES, os.cpu_count()):
 def nothing_is_left():
     servers()['native'].stop()
     equal(servers()['v34'].errors, [])
-    vm.rmmod()
-    vm.no_splats()
+    vm.nothing_is_left()
 
 
 if __name__ == '__main__':

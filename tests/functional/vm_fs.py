@@ -158,8 +158,7 @@ def discard_and_zeroes():
 def nothing_is_left():
     server().stop()
     equal(_shared['old'].errors, [])
-    vm.rmmod()
-    vm.no_splats()
+    vm.nothing_is_left()
 
 
 if __name__ == '__main__':

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """In the VM: the driver against servers that break the rules. Each breach
 costs the lane, names the rule in one message of the kernel's log, makes the
-I/O fail at once, and leaves nothing behind. HOSTILE=light leaves out what
-only repeats a path; that is for slow kernels with sanitizers."""
+I/O fail at once, and leaves nothing behind. LIGHT=1 leaves out what only
+repeats a path; that is for slow kernels with sanitizers."""
 
 import os
 import random
@@ -23,7 +23,7 @@ from vxhs import (FLUSH, LOGIN, PING, READ, WRITE, NativeServer,
 
 MIB = 16
 EIO = 5
-LIGHT = os.environ.get('HOSTILE') == 'light'
+LIGHT = vm.LIGHT
 
 
 def disks():
@@ -807,11 +807,7 @@ def random_replies():
             detach(device)
 
 
-@test
-def nothing_is_left():
-    vm.detach_all()
-    vm.rmmod()
-    vm.no_splats()
+test(vm.nothing_is_left)
 
 
 if __name__ == '__main__':

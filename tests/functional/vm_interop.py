@@ -212,11 +212,7 @@ def vxhsd_with_v34_clients_beside_the_driver():
         c.close()
 
 
-@test
-def nothing_is_left():
-    vm.detach_all()
-    vm.rmmod()
-    vm.no_splats()
+test(vm.nothing_is_left)
 
 
 if __name__ == '__main__':

@@ -211,8 +211,7 @@ def nothing_is_left():
     nl.close()
     vm.gone(d)
     equal(d.errors, [])
-    vm.rmmod()
-    vm.no_splats()
+    vm.nothing_is_left()
 
 
 if __name__ == '__main__':

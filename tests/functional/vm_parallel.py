@@ -99,11 +99,7 @@ def a_kill_ends_a_slow_attach():
     equal(vm.devices(), [])
 
 
-@test
-def nothing_is_left():
-    vm.detach_all()
-    vm.rmmod()
-    vm.no_splats()
+test(vm.nothing_is_left)
 
 
 if __name__ == '__main__':

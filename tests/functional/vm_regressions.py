@@ -167,11 +167,7 @@ def attach_and_detach_race():
         vm.detach_all()
 
 
-@test
-def nothing_is_left():
-    vm.detach_all()
-    vm.rmmod()
-    vm.no_splats()
+test(vm.nothing_is_left)
 
 
 if __name__ == '__main__':

@@ -273,11 +273,7 @@ def a_frozen_server_is_given_up_after_kato():
     d.stop()
 
 
-@test
-def nothing_is_left():
-    vm.detach_all()
-    vm.rmmod()
-    vm.no_splats()
+test(vm.nothing_is_left)
 
 
 if __name__ == '__main__':

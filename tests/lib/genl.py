@@ -2,6 +2,7 @@
 """Just enough generic netlink to send the vxhs family what vxhsctl never
 would, and to call it without a process for each call."""
 
+import os
 import socket
 import struct
 
@@ -14,6 +15,7 @@ NESTED = 0x8000
 ATTACH, DETACH, DISK_GET, SESSION_GET = 1, 2, 3, 4
 A_DISK, A_SESSION = 2, 3
 D_INDEX, D_VDISK, D_MODE, D_HOST_ID, D_LANES = 1, 2, 3, 4, 5
+D_POLL_LANES, S_DIGESTS = 15, 20
 S_ID, S_HOST, S_PORTAL, S_SOURCE, S_INTERFACE = 1, 2, 3, 5, 6
 P_ADDRESS, P_PORT, P_SCOPE = 1, 2, 3
 READ_ONLY, EXCLUSIVE, SHARED = 0, 1, 2
@@ -104,14 +106,17 @@ class Genl:
         self.send(command, payload, **kw)
         return self.recv()
 
-    def attach(self, server, name, mode=EXCLUSIVE, lanes=1, index=None):
+    def attach(self, server, name, mode=EXCLUSIVE, lanes=1, index=None,
+               poll_lanes=0, digests=0):
         """Attaches and returns N of /dev/vxhsN."""
         disk = [attr(D_VDISK, name), attr(D_MODE, mode),
                 attr(D_HOST_ID, HOST_ID), attr(D_LANES, lanes)]
         if index is not None:
             disk.append(attr(D_INDEX, index))
+        if poll_lanes:
+            disk.append(attr(D_POLL_LANES, poll_lanes))
         answer = self.call(ATTACH, nest(A_DISK, *disk) + nest(
-            A_SESSION, attr(S_HOST, 'test'),
+            A_SESSION, attr(S_HOST, 'test'), attr(S_DIGESTS, digests),
             portal(server.addr, server.port)))
         disk = dict(parse(dict(parse(answer[0]))[A_DISK]))
         return struct.unpack('<I', disk[D_INDEX])[0]
@@ -128,10 +133,14 @@ class Genl:
         return out
 
 
+_fail_nth = []
+
+
 def fail_nth(n):
     """The n-th allocation of this thread from now on fails; 0 for none.
     Returns whether the last one asked for was still to come."""
-    with open('/proc/thread-self/fail-nth', 'r+b', buffering=0) as file:
-        left = int(file.read().split(b'\0')[0] or b'0')
-        file.write(b'%d' % n)
+    if not _fail_nth:           # kept open: to open it allocates
+        _fail_nth.append(os.open('/proc/thread-self/fail-nth', os.O_RDWR))
+    left = int(os.pread(_fail_nth[0], 32, 0).split(b'\0')[0] or b'0')
+    os.pwrite(_fail_nth[0], b'%d' % n, 0)
     return left > 0

@@ -157,12 +157,12 @@ class Vxhsd:
     running = set()
 
     def __init__(self, *exports, addr='127.0.0.1', port=None, args=(),
-                 listen=True, ready=True, state_dir=None):
+                 listen=True, ready=True, state_dir=None, under=()):
         self.addr = addr
         self.port = port or free_port(addr)
         self.dir = tmpdir()
         self.log_path = os.path.join(self.dir, 'stderr')
-        command = [binary()]
+        command = [*under, binary()]
         if listen:
             host = '[%s]' % addr if ':' in addr else addr
             command += ['--listen', '%s:%d' % (host, self.port)]

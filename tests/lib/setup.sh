@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# setup.sh [build|vm|check|all]...: installs those of Debian's packages that
+# setup.sh [build|vm|check|bench|all]...: installs those of Debian's packages that
 # are missing.  Says nothing, and needs no privilege, if none is.
 set -euo pipefail
 
@@ -13,14 +13,18 @@ vm=("${build[@]}" linux-image-6.12-amd64 linux-headers-6.12-amd64 kmod bc
 check=("${vm[@]}" linux-source-6.12 sparse shellcheck libcmocka-dev perl
 	libssl-dev python3-yaml python3-jsonschema git ca-certificates
 	nbdkit nbd-client nftables man-db spin)
+bench=("${vm[@]}" nbdkit nbd-client nvme-cli nftables ethtool gnuplot-nox
+	linux-perf)
 
 wanted=()
 for set in "${@:-all}"; do
 	case $set in
 	build) wanted+=("${build[@]}") ;;
 	vm) wanted+=("${vm[@]}") ;;
-	check | all) wanted+=("${check[@]}") ;;
-	*) echo "usage: $0 [build|vm|check|all]..." >&2; exit 2 ;;
+	check) wanted+=("${check[@]}") ;;
+	bench) wanted+=("${bench[@]}") ;;
+	all) wanted+=("${check[@]}" "${bench[@]}") ;;
+	*) echo "usage: $0 [build|vm|check|bench|all]..." >&2; exit 2 ;;
 	esac
 done
 

@@ -705,6 +705,7 @@ class NativeServer(Server):
         self.on_login, self.on_open, self.on_io = on_login, on_open, on_io
         self.handles = {}
         self.seen = collections.Counter()
+        self.damaged = 0            # requests answered with BAD_CRC
         self.lock = threading.Lock()
         super().__init__(*args, **kw)
 
@@ -716,7 +717,9 @@ class NativeServer(Server):
             return
         self.stat(conn, head)
         while True:
-            req = Req(*_REQ.unpack(conn.read(48)))
+            head = conn.read(48)
+            req = Req(*_REQ.unpack(head))
+            self.check_crc(conn, req, head)
             payload = conn.read(req.payload_len) if req.payload_len else b''
             self.seen[req.op] += 1
             hook = {LOGIN: self.on_login, OPEN: self.on_open}.get(
@@ -724,6 +727,21 @@ class NativeServer(Server):
             if hook and hook(conn, req, payload):
                 continue
             self.handle(conn, req, payload)
+
+    def check_crc(self, conn, req, head):
+        """What a client must never get wrong; a payload may be damaged."""
+        with_crc = conn.features & F_HEADER_CRC or req.op == LOGIN
+        if req.header_crc != (crc32c(head[:44]) if with_crc else 0):
+            raise ValueError('wrong header_crc: %r' % (req,))
+        if req.payload_crc and not (conn.features & F_DATA_CRC and
+                                    req.payload_len):
+            raise ValueError('payload_crc without a reason: %r' % (req,))
+
+    @staticmethod
+    def intact(conn, req, payload):
+        """The payload is what its CRC was made of."""
+        return not (conn.features & F_DATA_CRC and payload) or \
+            crc32c(payload) == req.payload_crc
 
     def stat(self, conn, head, trailer=None):
         """The STAT reply, with the choice unless told otherwise."""
@@ -745,7 +763,10 @@ class NativeServer(Server):
     def answer(self, conn, req, payload):
         """The correct reply's bytes."""
         op, data, status = req.op, b'', OK
-        if op == LOGIN:
+        if not self.intact(conn, req, payload):
+            self.damaged += 1
+            status = BAD_CRC
+        elif op == LOGIN:
             conn.login = Login(*_LOGIN_REQ.unpack(payload))
             grant = dict(self.grant)
             if grant['features'] is None:

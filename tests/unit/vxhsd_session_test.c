@@ -31,7 +31,7 @@ static struct conn *client(u32 address)
 	in->sin_addr.s_addr = htonl(address);
 	c->loop = &loop;
 	c->fd = -1;
-	c->closing = true;	/* conn_close() has nothing to do */
+	c->life = CONN_CLOSING;	/* conn_close() has nothing to do */
 	return c;
 }
 
@@ -48,6 +48,15 @@ static enum vxhs_status login(struct conn *c, u64 id, u32 epoch, u16 lane,
 	u32 kato;
 
 	return session_login(&req, c, out, &kato);
+}
+
+/* A client of its own logs in with the first lane of a session. */
+static struct lane *enter(u32 address, u64 id)
+{
+	struct lane *l;
+
+	assert_int_equal(login(client(address), id, 1, 0, &l), VXHS_ST_OK);
+	return l;
 }
 
 static enum vxhs_status open_as(struct lane *lane, u32 mode, u32 options,
@@ -107,7 +116,7 @@ static int setup(void **state)
 	pthread_mutex_init(&loop.lock, NULL);
 	assert_int_equal(config_add_export(&config, "m=memory,size=1M", &err),
 			 0);
-	assert_int_equal(exports_open(&config, &err), 0);
+	assert_int_equal(exports_reload(&config, &err), 0);
 	config_free(&config);
 	return 0;
 }
@@ -122,8 +131,10 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void end(struct lane *lane, struct conn *c)
+static void end(struct lane *lane)
 {
+	struct conn *c = lane->conn;
+
 	lane->conn = NULL;
 	lane_end(lane, false);
 	run_messages();
@@ -133,14 +144,10 @@ static void end(struct lane *lane, struct conn *c)
 
 static void exclusive_and_shared(void **state)
 {
-	struct conn *c1 = client(1), *c2 = client(2);
-	struct lane *l1, *l2;
+	struct lane *l1 = enter(1, 1), *l2 = enter(2, 2);
 	struct open *a, *b;
 
 	(void)state;
-	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
-	assert_int_equal(login(c2, 2, 1, 0, &l2), VXHS_ST_OK);
-
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
 	assert_int_equal(open_as(l2, VXHS_OPEN_RW, 0, 0, &b), VXHS_ST_BUSY);
 	assert_int_equal(open_as(l2, VXHS_OPEN_RW_SHARED, 0, 0, &b),
@@ -153,19 +160,17 @@ static void exclusive_and_shared(void **state)
 	assert_int_equal(open_as(l2, VXHS_OPEN_RW_SHARED, 0, 0, &b),
 			 VXHS_ST_OK);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_BUSY);
-	end(l1, c1);
-	end(l2, c2);
+	end(l1);
+	end(l2);
 }
 
 static void handles(void **state)
 {
-	struct conn *c = client(1);
 	struct open *a, *b;
-	struct lane *l;
+	struct lane *l = enter(1, 1);
 	u32 first;
 
 	(void)state;
-	assert_int_equal(login(c, 1, 1, 0, &l), VXHS_ST_OK);
 	assert_int_equal(open_as(l, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
 	first = a->handle;
 	assert_int_not_equal(first, 0);
@@ -184,19 +189,16 @@ static void handles(void **state)
 	/* Not reused: a late frame must not hit another vdisk. */
 	assert_int_equal(open_as(l, VXHS_OPEN_RW, 0, 0, &b), VXHS_ST_OK);
 	assert_int_not_equal(b->handle, first);
-	end(l, c);
+	end(l);
 }
 
 static void leases(void **state)
 {
-	struct conn *c1 = client(1), *c2 = client(2);
-	struct lane *l1, *l2;
+	struct lane *l1 = enter(1, 1), *l2 = enter(2, 2);
 	struct open *a, *b;
 	u64 lease;
 
 	(void)state;
-	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
-	assert_int_equal(login(c2, 2, 1, 0, &l2), VXHS_ST_OK);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
 	lease = a->export->lease;
 	assert_int_not_equal(lease, 0);
@@ -210,8 +212,8 @@ static void leases(void **state)
 	assert_int_equal(b->export->lease, lease + 1);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease, &a),
 			 VXHS_ST_STALE);
-	end(l1, c1);
-	end(l2, c2);
+	end(l1);
+	end(l2);
 }
 
 static void whose_session(void **state)
@@ -224,7 +226,7 @@ static void whose_session(void **state)
 	assert_int_equal(login(c2, 1, 5, 1, &l2), VXHS_ST_DENIED);
 	assert_int_equal(login(c1, 1, 4, 1, &l2), VXHS_ST_STALE);
 	free(c2);
-	end(l1, c1);
+	end(l1);
 }
 
 static void replaced_lane(void **state)
@@ -240,9 +242,9 @@ static void replaced_lane(void **state)
 	assert_true(lane_stale(l1));
 	assert_false(lane_stale(l2));
 	assert_false(lane_stale(l3));
-	end(l1, c1);
-	end(l2, c2);
-	end(l3, c3);
+	end(l1);
+	end(l2);
+	end(l3);
 }
 
 static struct use *use_of(struct open *o, struct lane *lane)
@@ -282,21 +284,18 @@ static void epoch_fence(void **state)
 	assert_false(must_wait(b));
 
 	use_put(use);
-	end(l1, c1);
-	end(l2, c2);
+	end(l1);
+	end(l2);
 }
 
 static void take_over_fence(void **state)
 {
-	struct conn *c1 = client(1), *c2 = client(2);
 	struct io write = { .kind = IO_WRITE };
-	struct lane *l1, *l2;
+	struct lane *l1 = enter(1, 1), *l2 = enter(2, 2);
 	struct open *a, *b;
 	struct use *use;
 
 	(void)state;
-	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
-	assert_int_equal(login(c2, 2, 1, 0, &l2), VXHS_ST_OK);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
 	use = use_of(a, l1);
 	atomic_fetch_add(&use->inflight, 1);
@@ -307,16 +306,40 @@ static void take_over_fence(void **state)
 	atomic_fetch_sub(&use->inflight, 1);
 	assert_false(must_wait(b));
 	use_put(use);
-	end(l1, c1);
-	end(l2, c2);
+	end(l1);
+	end(l2);
+}
+
+/* Who cannot have it in the end has taken it from nobody. */
+static void take_over_that_fails(void **state)
+{
+	struct lane *l1 = enter(1, 1), *l2 = enter(2, 2);
+	struct open none[MAX_OPENS] = { 0 };
+	struct open *a, *b;
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	control_lock();
+	for (i = 0; i < MAX_OPENS; i++)
+		assert_true(session_add_open(l2->session, &none[i]));
+	control_unlock();
+	assert_int_equal(open_as(l2, VXHS_OPEN_RW, VXHS_OPEN_TAKE_OVER, 0, &b),
+			 VXHS_ST_NO_SPACE);
+	assert_int_equal(atomic_load(&a->state), OPEN_LIVE);
+	control_lock();
+	for (i = 0; i < MAX_OPENS; i++)
+		session_drop_open(l2->session, &none[i]);
+	control_unlock();
+	end(l1);
+	end(l2);
 }
 
 static void v34_writers(void **state)
 {
 	struct io read = { .kind = IO_READ }, write = { .kind = IO_WRITE };
-	struct conn *c = client(1);
 	struct export *x;
-	struct lane *l;
+	struct lane *l = enter(1, 1);
 	struct open *a;
 	struct use *use;
 
@@ -329,7 +352,6 @@ static void v34_writers(void **state)
 	assert_int_equal(use_verdict(use, &write), VXHS_ST_OK);
 
 	/* An exclusive owner waits for them, then keeps them out. */
-	assert_int_equal(login(c, 1, 1, 0, &l), VXHS_ST_OK);
 	assert_int_equal(open_as(l, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
 	assert_true(must_wait(a));
 	assert_int_equal(use_verdict(use, &write), VXHS_ST_BUSY);
@@ -342,36 +364,31 @@ static void v34_writers(void **state)
 	control_unlock();
 	assert_int_equal(use_verdict(use, &write), VXHS_ST_OK);
 	use_put(use);
-	end(l, c);
+	end(l);
 }
 
 static void read_only_open(void **state)
 {
 	struct io read = { .kind = IO_READ }, write = { .kind = IO_WRITE };
-	struct conn *c = client(1);
-	struct lane *l;
+	struct lane *l = enter(1, 1);
 	struct open *a;
 	struct use *use;
 
 	(void)state;
-	assert_int_equal(login(c, 1, 1, 0, &l), VXHS_ST_OK);
 	assert_int_equal(open_as(l, VXHS_OPEN_RO, 0, 0, &a), VXHS_ST_OK);
 	use = use_of(a, l);
 	assert_int_equal(use_verdict(use, &read), VXHS_ST_OK);
 	assert_int_equal(use_verdict(use, &write), VXHS_ST_READ_ONLY);
 	use_put(use);
-	end(l, c);
+	end(l);
 }
 
 static void silence_ends_a_session(void **state)
 {
-	struct conn *c1 = client(1), *c2 = client(2);
-	struct lane *l1, *l2;
+	struct lane *l1 = enter(1, 1), *l2 = enter(2, 2);
 	struct open *a;
 
 	(void)state;
-	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
-	assert_int_equal(login(c2, 2, 1, 0, &l2), VXHS_ST_OK);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
 	sessions_sweep(loop.now_us + 900000);
 	assert_false(lane_stale(l1));
@@ -380,24 +397,21 @@ static void silence_ends_a_session(void **state)
 	assert_true(lane_stale(l1));
 	assert_false(lane_stale(l2));
 	assert_int_equal(open_as(l2, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
-	end(l1, c1);
-	end(l2, c2);
+	end(l1);
+	end(l2);
 }
 
 static void logout_ends_a_session(void **state)
 {
-	struct conn *c1 = client(1), *c2 = client(2);
-	struct lane *l1, *l2;
+	struct lane *l1 = enter(1, 1), *l2 = enter(2, 2);
 	struct open *a;
 
 	(void)state;
-	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
-	assert_int_equal(login(c2, 2, 1, 0, &l2), VXHS_ST_OK);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
 	lane_end(l1, true);
 	assert_int_equal(open_as(l2, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
-	end(l1, c1);
-	end(l2, c2);
+	end(l1);
+	end(l2);
 }
 
 /* Its bytes wait in the socket because the server has no memory for them. */
@@ -415,7 +429,7 @@ static void a_lane_that_is_not_read_is_not_silent(void **state)
 	atomic_store(&l->rx_us, loop.now_us);
 	sessions_sweep(loop.now_us + 1100000);
 	assert_true(lane_stale(l));
-	end(l, c);
+	end(l);
 }
 
 static void ask_to_open(struct conn *c, struct native *n, struct lane *l)
@@ -427,7 +441,7 @@ static void ask_to_open(struct conn *c, struct native *n, struct lane *l)
 	n->lane = l;
 	c->state = n;
 	c->dialect = &dialect_vxhs;
-	c->closing = false;
+	c->life = CONN_OPEN;
 	c->queue_tail = &c->queue;
 	io = io_new(c);
 	io->buf = body;
@@ -465,12 +479,12 @@ static void two_lanes_wait_for_one_fence(void **state)
 
 	atomic_fetch_sub(&old->inflight, 1);
 	use_put(old);
-	c1->closing = true;
-	c2->closing = true;
+	c1->life = CONN_CLOSING;
+	c2->life = CONN_CLOSING;
 	io_free(c1->queue);
 	io_free(c2->queue);
-	end(l1, c1);
-	end(l2, c2);
+	end(l1);
+	end(l2);
 	conns_free_caches(&loop);
 }
 
@@ -517,6 +531,7 @@ int main(void)
 		TEST(replaced_lane),
 		TEST(epoch_fence),
 		TEST(take_over_fence),
+		TEST(take_over_that_fails),
 		TEST(v34_writers),
 		TEST(read_only_open),
 		TEST(silence_ends_a_session),

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../../tools/vxhsd/pool.h"
 #include "../../tools/vxhsd/tags.h"
@@ -110,17 +111,57 @@ static void pool_is_bounded(void **state)
 
 	(void)state;
 	pool_init(&pool, 3 * 4096);
-	a = pool_get(&pool, 5000);
+	a = pool_get(&pool, 5000, false);
 	assert_non_null(a);
 	assert_int_equal((uintptr_t)a % POOL_ALIGN, 0);
-	assert_null(pool_get(&pool, 4097));
-	b = pool_get(&pool, 1);
+	assert_null(pool_get(&pool, 4097, false));
+	b = pool_get(&pool, 1, false);
 	assert_non_null(b);
-	assert_null(pool_get(&pool, 1));
+	assert_null(pool_get(&pool, 1, false));
 	pool_put(&pool, b, 1);
-	assert_ptr_equal(pool_get(&pool, 4096), b);
+	assert_ptr_equal(pool_get(&pool, 4096, false), b);
 	pool_put(&pool, b, 4096);
 	pool_put(&pool, a, 5000);
+	assert_int_equal(pool.lent, 0);
+	pool_destroy(&pool);
+}
+
+static void pool_pinned(void **state)
+{
+	struct pool pool;
+	void *mem = mmap(NULL, PINNED_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u8 *buf[PINNED_EACH / 131072], *other;
+	size_t i, n = PINNED_EACH / 131072;
+
+	(void)state;
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	pool_init(&pool, 64 << 20);
+	other = pool_get(&pool, 131072, true);
+	assert_false(pool_is_pinned(&pool, other));
+	pool_put(&pool, other, 131072);
+	pool_take_pinned(&pool, mem);
+	for (i = 0; i < n; i++) {
+		buf[i] = pool_get(&pool, 131072, true);
+		assert_true(pool_is_pinned(&pool, buf[i]));
+		assert_int_equal((uintptr_t)buf[i] % POOL_ALIGN, 0);
+		memset(buf[i], (int)i, 131072);
+	}
+	/* They are all out, too large, or not asked for. */
+	other = pool_get(&pool, 131072, true);
+	assert_false(pool_is_pinned(&pool, other));
+	pool_put(&pool, other, 131072);
+	other = pool_get(&pool, 131073, true);
+	assert_false(pool_is_pinned(&pool, other));
+	pool_put(&pool, other, 131073);
+	other = pool_get(&pool, 4096, false);
+	assert_false(pool_is_pinned(&pool, other));
+	pool_put(&pool, other, 4096);
+	for (i = 0; i < n; i++) {
+		assert_int_equal(buf[i][0], i);
+		assert_int_equal(buf[i][131071], i);
+		pool_put(&pool, buf[i], 131072);
+	}
 	assert_int_equal(pool.lent, 0);
 	pool_destroy(&pool);
 }
@@ -132,7 +173,7 @@ static void pool_large(void **state)
 
 	(void)state;
 	pool_init(&pool, 64 << 20);
-	a = pool_get(&pool, (16 << 20) + 1);
+	a = pool_get(&pool, (16 << 20) + 1, false);
 	assert_non_null(a);
 	a[16 << 20] = 1;
 	pool_put(&pool, a, (16 << 20) + 1);
@@ -167,6 +208,7 @@ int main(void)
 		cmocka_unit_test(derived_uuids),
 		cmocka_unit_test(addresses),
 		cmocka_unit_test(pool_is_bounded),
+		cmocka_unit_test(pool_pinned),
 		cmocka_unit_test(pool_large),
 		cmocka_unit_test(tags_find),
 	};

@@ -24,7 +24,7 @@
 #define CMD_DISCARD	_IO(0x12, 0)
 
 enum step {
-	STEP_FIRST,
+	STEP_FIRST,		/* of READ and WRITE the only one */
 	STEP_COMMAND,		/* the block device's discard */
 	STEP_PUNCH,
 	STEP_RANGE,		/* FALLOC_FL_ZERO_RANGE */
@@ -53,6 +53,23 @@ static int file_sync(struct export *x)
 
 static void file_step(struct io *io);
 
+static void paused(struct op *op, int res, unsigned int flags)
+{
+	(void)res;
+	(void)flags;
+	file_step(io_of_op(op));
+}
+
+/* The kernel was short of something: the same step again, a little later. */
+static bool again(struct io *io, int res)
+{
+	if (res != -EAGAIN && res != -EINTR)
+		return false;
+	io->op.done = paused;
+	loop_pause(io->conn->loop, &io->op);
+	return true;
+}
+
 static struct io_uring_sqe *file_sqe(struct io *io)
 {
 	return loop_sqe(io->conn->loop, &io->op);
@@ -67,15 +84,18 @@ static void prep_rw(struct io *io)
 {
 	struct export *x = io->use->export;
 	struct io_uring_sqe *sqe = file_sqe(io);
+	bool pinned = pool_is_pinned(&io->conn->loop->pool, io->buf);
 	u32 len = io->length - io->done;
 	u64 offset = io->offset + io->done;
 
 	if (io->kind == IO_READ) {
-		io_uring_prep_read(sqe, x->fd, io->buf + io->done, len,
-				   offset);
+		io_uring_prep_rw(pinned ? IORING_OP_READ_FIXED :
+					  IORING_OP_READ,
+				 sqe, x->fd, io->buf + io->done, len, offset);
 	} else if (io->kind == IO_WRITE) {
-		io_uring_prep_write(sqe, x->fd, io->buf + io->done, len,
-				    offset);
+		io_uring_prep_rw(pinned ? IORING_OP_WRITE_FIXED :
+					  IORING_OP_WRITE,
+				 sqe, x->fd, io->buf + io->done, len, offset);
 		if (must_sync(io))
 			sqe->rw_flags = RWF_DSYNC;
 	} else {
@@ -105,10 +125,8 @@ static void rw_done(struct op *op, int res, unsigned int flags)
 	struct io *io = io_of_op(op);
 
 	(void)flags;
-	if (res == -EAGAIN || res == -EINTR) {
-		prep_rw(io);
+	if (again(io, res))
 		return;
-	}
 	if (res < 0 && io->kind == IO_WRITE && stale_error(io)) {
 		prep_rw(io);
 		return;
@@ -165,9 +183,9 @@ static void step_done(struct op *op, int res, unsigned int flags)
 	struct io *io = io_of_op(op);
 
 	(void)flags;
-	if (res == -EAGAIN || res == -EINTR)
-		file_step(io);
-	else if (io->kind == IO_DISCARD)
+	if (again(io, res))
+		return;
+	if (io->kind == IO_DISCARD)
 		discard_done(io, res);
 	else
 		zeroes_done(io, res);
@@ -207,6 +225,12 @@ static void file_step(struct io *io)
 {
 	io->op.done = step_done;
 	switch (io->step) {
+	case STEP_FIRST:
+	case STEP_AGAIN:
+	case STEP_WRITE:
+		io->op.done = rw_done;
+		prep_rw(io);
+		break;
 	case STEP_COMMAND:
 		prep_discard_command(io);
 		break;
@@ -215,10 +239,6 @@ static void file_step(struct io *io)
 		break;
 	case STEP_RANGE:
 		prep_fallocate(io, FALLOC_FL_ZERO_RANGE);
-		break;
-	case STEP_WRITE:
-		io->op.done = rw_done;
-		prep_rw(io);
 		break;
 	case STEP_SYNC:
 		prep_sync(io);
@@ -233,8 +253,7 @@ static void file_submit(struct io *io)
 	switch (io->kind) {
 	case IO_READ:
 	case IO_WRITE:
-		io->op.done = rw_done;
-		prep_rw(io);
+		file_step(io);
 		break;
 	case IO_FLUSH:
 		if (x->write_through || x->read_only)

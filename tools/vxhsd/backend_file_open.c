@@ -19,13 +19,9 @@
 #include "export.h"
 #include "identity.h"
 #include "log.h"
-#include "pool.h"
+#include "loop.h"
 
-#define DISCARD_MAX	(1u << 31)
-#define ZEROES_MAX	(1u << 30)
 #define ZEROES_MAX_SLOW	(16u << 20)	/* where zeros must be written */
-#define LINGER_US	3000000
-#define LINGER_STEP_US	10000
 
 static int open_flags(const struct export *x)
 {
@@ -38,12 +34,13 @@ static int open_flags(const struct export *x)
 
 /*
  * A server that was killed lets go of its files a moment after its end, when
- * the kernel has taken down its ring and ended its I/O.  Returns whether to
- * try again.
+ * the kernel has taken down its ring and ended its I/O.  A server that
+ * runs already does not wait: it would not watch over its sessions.  Returns
+ * whether to try again.
  */
 static bool predecessor_may_linger(u64 since_us)
 {
-	if (now_us() - since_us > LINGER_US)
+	if (nr_loops || now_us() - since_us > LINGER_US)
 		return false;
 	usleep(LINGER_STEP_US);
 	return true;
@@ -217,8 +214,8 @@ static void set_caps(struct export *x)
 	if (x->can_punch)
 		g->caps |= VXHS_CAP_DISCARD;
 	g->caps |= VXHS_CAP_WRITE_ZEROES;
-	g->max_discard = DISCARD_MAX;
-	g->max_write_zeroes = x->can_punch ? ZEROES_MAX : ZEROES_MAX_SLOW;
+	if (!x->can_punch)
+		g->max_write_zeroes = ZEROES_MAX_SLOW;
 }
 
 static int create_file(struct export *x, const struct export_spec *spec,
@@ -318,6 +315,6 @@ int blockdev_open(struct export *x, const struct export_spec *spec,
 	x->can_punch = value;
 	set_rotational(x, st.st_rdev);
 	set_caps(x);
-	identity_of_device(x);
+	identity_derived(x);
 	return 0;
 }

@@ -13,6 +13,7 @@
 
 #define FIRST_US	10000000	/* for the first frame to be complete */
 #define STALL_US	60000000	/* for the rest of a frame to begin */
+#define STASH_MUCH	((size_t)16 << 20) /* bytes */
 #define SHORT_US	2000000		/* for one payload, when memory is short */
 
 static void set_option(int fd, int level, int option, int value)
@@ -77,14 +78,13 @@ void conn_complain(struct conn *c, const char *what)
 	log_peer("%s: %s; connection closed", peer, what);
 }
 
-static void unlist(struct conn *c)
+static void stop_waiting(struct conn *c)
 {
-	if (c->starved)
-		TAILQ_REMOVE(&c->loop->starved, c, starve_entry);
-	if (c->resuming)
-		TAILQ_REMOVE(&c->loop->resume, c, resume_entry);
-	c->starved = false;
-	c->resuming = false;
+	if (c->wait == WAIT_MEMORY)
+		TAILQ_REMOVE(&c->loop->starved, c, wait_entry);
+	if (c->wait == WAIT_TURN)
+		TAILQ_REMOVE(&c->loop->resume, c, wait_entry);
+	c->wait = WAIT_NOT;
 }
 
 static void free_list(struct io **head, struct io ***tail)
@@ -101,15 +101,25 @@ static void free_list(struct io **head, struct io ***tail)
 	}
 }
 
-/* What the kernel does not work on can go at once. */
-void conn_drop_pending(struct conn *c)
+static void drop_pending(struct conn *c)
 {
 	free_list(&c->queue, &c->queue_tail);
 	free_list(&c->sending, &c->sending_tail);
-	if (!(c->recv_armed && c->direct))
-		conn_drop_rx(c);
+	conn_drop_rx(c);
+	c->loop->stashed -= c->stash_len;
+	c->stash_len = 0;
 	free(c->stash);
 	c->stash = NULL;
+}
+
+/**
+ * conn_read_no_more - close a connection when what it asked is answered
+ * @c: any
+ */
+void conn_read_no_more(struct conn *c)
+{
+	if (c->life == CONN_OPEN)
+		c->life = CONN_LAST;
 }
 
 /**
@@ -121,13 +131,13 @@ void conn_drop_pending(struct conn *c)
  */
 void conn_close(struct conn *c)
 {
-	if (c->closing)
+	if (c->life == CONN_CLOSING)
 		return;
-	c->closing = true;
+	c->life = CONN_CLOSING;
 	shutdown(c->fd, SHUT_RDWR);
 	c->dialect->closing(c);
-	unlist(c);
-	conn_drop_pending(c);
+	stop_waiting(c);
+	drop_pending(c);
 	conn_mark_dirty(c);
 }
 
@@ -140,6 +150,12 @@ static void conn_free(struct conn *c)
 	atomic_fetch_sub(&nr_conns_total, 1);
 }
 
+static void first_in_line(struct conn *c)
+{
+	TAILQ_REMOVE(&c->loop->starved, c, wait_entry);
+	TAILQ_INSERT_HEAD(&c->loop->starved, c, wait_entry);
+}
+
 /**
  * conn_io_freed - an I/O of a connection is over
  * @c: may have waited for that
@@ -149,14 +165,12 @@ void conn_io_freed(struct conn *c)
 	if (!c->nr_ios)
 		conn_mark_dirty(c);
 	/* Who holds nothing may have of what is kept back: ask first. */
-	if (c->starved && !c->io_bytes) {
-		TAILQ_REMOVE(&c->loop->starved, c, starve_entry);
-		TAILQ_INSERT_HEAD(&c->loop->starved, c, starve_entry);
-	}
-	if (!c->waiting || c->starved || c->resuming || c->closing)
+	if (c->wait == WAIT_MEMORY && !c->io_bytes)
+		first_in_line(c);
+	if (c->wait != WAIT_IO)
 		return;
-	c->resuming = true;
-	TAILQ_INSERT_TAIL(&c->loop->resume, c, resume_entry);
+	c->wait = WAIT_TURN;
+	TAILQ_INSERT_TAIL(&c->loop->resume, c, wait_entry);
 }
 
 /**
@@ -168,40 +182,63 @@ void conns_resume(struct loop *loop)
 	struct conn *c;
 
 	while ((c = TAILQ_FIRST(&loop->starved))) {
-		TAILQ_REMOVE(&loop->starved, c, starve_entry);
-		c->starved = false;
+		stop_waiting(c);
 		if (c->rx_seen)
 			atomic_store(c->rx_seen, loop->now_us);
 		conn_resume(c);
-		if (c->starved) {
-			/* Still first in line. */
-			TAILQ_REMOVE(&loop->starved, c, starve_entry);
-			TAILQ_INSERT_HEAD(&loop->starved, c, starve_entry);
+		if (c->wait == WAIT_MEMORY) {
+			first_in_line(c);
 			break;
 		}
 	}
 	while ((c = TAILQ_FIRST(&loop->resume))) {
-		TAILQ_REMOVE(&loop->resume, c, resume_entry);
-		c->resuming = false;
+		stop_waiting(c);
 		conn_resume(c);
 	}
 }
 
+static bool must_care(const struct loop *loop)
+{
+	return loop->stashed > STASH_MUCH || pool_short(&loop->pool, 0);
+}
+
 static void flush_one(struct conn *c)
 {
-	if (!c->closing && c->last && !c->nr_ios && !c->waiting) {
+	bool listen;
+
+	if (c->life == CONN_LAST && !c->nr_ios && !c->wait) {
 		conn_close(c);	/* and is dirty again */
 		return;
 	}
-	if (c->closing) {
+	if (c->life == CONN_CLOSING) {
 		if (!c->recv_armed && !c->send_armed && !c->nr_ios)
 			conn_free(c);
 		return;
 	}
 	if (!c->send_armed && (c->sending || c->queue))
 		conn_send(c);
-	if (!c->recv_armed && !c->last && !c->waiting && !c->closing)
+	listen = c->life == CONN_OPEN && !c->wait;
+	if (listen && !c->recv_armed)
 		conn_arm_recv(c);
+	else if (!listen && c->recv_armed)
+		conn_disarm_recv(c);
+}
+
+/*
+ * When a connection has to wait, a receive that goes on by itself has brought
+ * more than that one buffer.  So nobody has such a receive while much waits,
+ * or soon will.
+ */
+static void take_care(struct loop *loop)
+{
+	struct conn *c;
+
+	if (loop->careful || !must_care(loop))
+		return;
+	loop->careful = true;
+	LIST_FOREACH(c, &loop->conns, all)
+		if (c->recv_armed)
+			conn_disarm_recv(c);
 }
 
 /**
@@ -212,6 +249,7 @@ void conns_flush(struct loop *loop)
 {
 	struct conn *c;
 
+	take_care(loop);
 	while ((c = loop->dirty)) {
 		loop->dirty = c->dirty_next;
 		c->dirty = false;
@@ -223,7 +261,7 @@ static const char *overdue(const struct conn *c, u64 now)
 {
 	bool partial = c->hdr_have || c->rx_io;
 
-	if (c->closing || c->last || c->waiting || !c->first_us)
+	if (c->life != CONN_OPEN || c->wait || !c->first_us)
 		return NULL;
 	if (!c->established && (partial || c->dialect == &dialect_vxhs) &&
 	    now - c->first_us > FIRST_US)
@@ -236,11 +274,11 @@ static const char *overdue(const struct conn *c, u64 now)
 /* Slow peers may keep what they hold until others want the memory. */
 static const char *hoards(const struct conn *c, u64 now)
 {
-	if (c->closing || TAILQ_EMPTY(&c->loop->starved))
+	if (c->life == CONN_CLOSING || TAILQ_EMPTY(&c->loop->starved))
 		return NULL;
 	if (c->send_armed && now - c->tx_since_us > SHORT_US)
 		return "it does not take its replies and memory is short";
-	if (c->rx_io && c->rx_io->buf && !c->waiting &&
+	if (c->rx_io && c->rx_io->buf && !c->wait &&
 	    now - c->rx_since_us > SHORT_US)
 		return "its payload does not come and memory is short";
 	return NULL;
@@ -255,6 +293,7 @@ void conns_tick(struct loop *loop)
 {
 	struct conn *c;
 
+	loop->careful = must_care(loop);
 	LIST_FOREACH(c, &loop->conns, all) {
 		const char *why = overdue(c, loop->now_us);
 
@@ -263,7 +302,7 @@ void conns_tick(struct loop *loop)
 		if (why) {
 			conn_complain(c, why);
 			conn_close(c);
-		} else if (!c->closing) {
+		} else if (c->life != CONN_CLOSING) {
 			c->dialect->tick(c);
 		}
 	}
@@ -279,14 +318,10 @@ void conns_drain(struct loop *loop)
 
 	loop->stopping = true;
 	LIST_FOREACH(c, &loop->conns, all) {
-		if (c->closing)
+		if (c->life == CONN_CLOSING)
 			continue;
-		c->last = true;
-		c->waiting = false;
-		if (c->recv_armed)
-			shutdown(c->fd, SHUT_RD);
-		else if (c->rx_io)
-			conn_eof(c);
+		stop_waiting(c);
+		conn_eof(c);
 		conn_mark_dirty(c);
 	}
 }

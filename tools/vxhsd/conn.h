@@ -56,13 +56,38 @@ struct dialect {
 extern const struct dialect dialect_qnio;
 extern const struct dialect dialect_vxhs;
 
+/**
+ * enum conn_life - never goes back
+ * @CONN_OPEN: reads and answers
+ * @CONN_LAST: reads no more; closes when all is answered
+ * @CONN_CLOSING: shut down; goes when all I/O has ended
+ */
+enum conn_life {
+	CONN_OPEN,
+	CONN_LAST,
+	CONN_CLOSING,
+};
+
+/**
+ * enum conn_wait - why a connection that is open does not read
+ * @WAIT_NOT: it does
+ * @WAIT_IO: for the end of some of its own I/O
+ * @WAIT_MEMORY: for the pool; on loop->starved
+ * @WAIT_TURN: for nothing any more; on loop->resume
+ */
+enum conn_wait {
+	WAIT_NOT,
+	WAIT_IO,
+	WAIT_MEMORY,
+	WAIT_TURN,
+};
+
 struct conn {
 	struct op recv_op;
 	struct op send_op;
 	struct loop *loop;
 	LIST_ENTRY(conn) all;		/* of loop->conns */
-	TAILQ_ENTRY(conn) starve_entry;	/* of loop->starved */
-	TAILQ_ENTRY(conn) resume_entry;	/* of loop->resume */
+	TAILQ_ENTRY(conn) wait_entry;	/* of one of the loop's lists, by wait */
 	struct conn *dirty_next;
 	const struct dialect *dialect;
 	void *state;			/* the dialect's */
@@ -70,14 +95,10 @@ struct conn {
 	struct sockaddr_storage peer;
 
 	bool recv_armed;
-	bool direct;			/* ... into the frame's own buffer */
 	bool dirty;			/* on loop->dirty */
-	bool closing;			/* shut down; goes when all has ended */
-	bool last;			/* reads no more; closes when answered */
-	bool waiting;			/* the dialect said RX_WAIT */
-	bool starved;			/* on loop->starved */
-	bool resuming;			/* on loop->resume */
 	bool established;		/* has shown that it speaks the dialect */
+	enum conn_life life;
+	enum conn_wait wait;
 	u64 first_us;			/* when bytes first came, 0 for never */
 	u64 rx_us;			/* when bytes last came */
 	u64 rx_since_us;		/* when rx_io got its buffer */
@@ -111,6 +132,7 @@ void conn_expect(struct conn *c, struct io *io, u64 len);
 void conn_drain(struct conn *c, struct io *io, u64 len);
 void conn_reply(struct conn *c, struct io *io, const void *data, u32 len);
 void conn_reply_first(struct conn *c, struct io *io);
+void conn_read_no_more(struct conn *c);
 void conn_close(struct conn *c);
 void conn_mark_dirty(struct conn *c);
 void conn_starve(struct conn *c);

@@ -5,11 +5,9 @@
 
 #include "conn.h"
 
-/* conn.c */
-void conn_drop_pending(struct conn *c);
-
 /* conn_receive.c */
 void conn_arm_recv(struct conn *c);
+void conn_disarm_recv(struct conn *c);
 void conn_resume(struct conn *c);
 void conn_eof(struct conn *c);
 void conn_drop_rx(struct conn *c);

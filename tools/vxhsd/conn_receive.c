@@ -3,14 +3,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "backend.h"
 #include "conn.h"
 #include "conn_parts.h"
 
-#define DIRECT_MIN	16384		/* bytes that are worth a recv alone */
-#define DIRECT_MAX	131072		/* bytes until progress is noticed */
+#define CAREFUL_BYTES	16384		/* of one receive, when memory is short */
 
 /* The payload of a request will not come any more. */
 void conn_drop_rx(struct conn *c)
@@ -56,13 +54,13 @@ void conn_drain(struct conn *c, struct io *io, u64 len)
  */
 void conn_starve(struct conn *c)
 {
-	if (c->starved)
+	if (c->wait == WAIT_MEMORY)
 		return;
-	c->starved = true;
+	c->wait = WAIT_MEMORY;
 	/* It is not the peer who is silent while we do not listen. */
 	if (c->rx_seen)
 		atomic_store(c->rx_seen, RX_DEAF);
-	TAILQ_INSERT_TAIL(&c->loop->starved, c, starve_entry);
+	TAILQ_INSERT_TAIL(&c->loop->starved, c, wait_entry);
 }
 
 static bool may_lend(const struct io *io)
@@ -128,20 +126,18 @@ static const void *take_header(struct conn *c, const u8 *data, size_t len,
 	return c->hdr_have == c->dialect->header_len ? c->hdr : NULL;
 }
 
-/* Returns how much of the input was used; all of it, unless c->waiting. */
+/* Returns how much of the input was used; all of it, unless c->wait. */
 static size_t conn_input(struct conn *c, const u8 *data, size_t len)
 {
 	size_t used = 0, n;
 
-	while (!c->closing && !c->last) {
+	while (c->life == CONN_OPEN) {
 		const void *hdr;
 
 		if (c->rx_io) {
 			if (take_payload(c, data + used, len - used, &n) ==
-			    RX_WAIT) {
-				c->waiting = true;
+			    RX_WAIT)
 				return used;
-			}
 			used += n;
 			if (c->rx_io)
 				return used;
@@ -156,7 +152,8 @@ static size_t conn_input(struct conn *c, const u8 *data, size_t len)
 			used += n;
 			break;
 		case RX_WAIT:
-			c->waiting = true;
+			if (!c->wait)
+				c->wait = WAIT_IO;
 			return hdr == c->hdr ? used + n : used;
 		case RX_CLOSE:
 			conn_close(c);
@@ -166,20 +163,28 @@ static size_t conn_input(struct conn *c, const u8 *data, size_t len)
 	return len;
 }
 
-static void conn_take(struct conn *c, const u8 *data, size_t len)
+static void stash(struct conn *c, const u8 *data, size_t len)
 {
-	size_t used = conn_input(c, data, len);
+	u8 *more = realloc(c->stash, c->stash_len + len);
 
-	if (used == len)
-		return;
-	c->stash = malloc(len - used);
-	if (!c->stash) {
+	if (!more) {
 		conn_complain(c, "no memory for what it sent");
 		conn_close(c);
 		return;
 	}
-	memcpy(c->stash, data + used, len - used);
-	c->stash_len = len - used;
+	memcpy(more + c->stash_len, data, len);
+	c->stash = more;
+	c->stash_len += len;
+	c->loop->stashed += len;
+}
+
+/* It may wait already: the ring hears of that only when the turn ends. */
+static void conn_take(struct conn *c, const u8 *data, size_t len)
+{
+	size_t used = c->wait ? 0 : conn_input(c, data, len);
+
+	if (used < len)
+		stash(c, data + used, len - used);
 }
 
 /* Go on with what waited. */
@@ -188,9 +193,9 @@ void conn_resume(struct conn *c)
 	u8 *stash = c->stash;
 	size_t len = c->stash_len;
 
-	c->waiting = false;
 	c->stash = NULL;
 	c->stash_len = 0;
+	c->loop->stashed -= len;
 	conn_take(c, stash, len);
 	free(stash);
 	conn_mark_dirty(c);
@@ -199,7 +204,7 @@ void conn_resume(struct conn *c)
 /* The peer has said its last word; what it asked before is still answered. */
 void conn_eof(struct conn *c)
 {
-	c->last = true;
+	conn_read_no_more(c);
 	conn_drop_rx(c);
 }
 
@@ -208,16 +213,10 @@ static void take_received(struct conn *c, const u8 *data, size_t len)
 	c->rx_us = c->loop->now_us;
 	if (!c->first_us)
 		c->first_us = c->rx_us;
-	if (c->rx_seen)
+	if (c->rx_seen && c->wait != WAIT_MEMORY)
 		atomic_store_explicit(c->rx_seen, c->rx_us,
 				      memory_order_relaxed);
-	if (c->direct) {
-		c->rx_left -= len;
-		if (!c->rx_left)
-			payload_done(c);
-	} else {
-		conn_take(c, data, len);
-	}
+	conn_take(c, data, len);
 }
 
 static void received(struct op *op, int res, unsigned int flags)
@@ -227,41 +226,50 @@ static void received(struct op *op, int res, unsigned int flags)
 	struct loop *loop = c->loop;
 	unsigned int id = flags >> IORING_CQE_BUFFER_SHIFT;
 
-	c->recv_armed = false;
+	c->recv_armed = flags & IORING_CQE_F_MORE;
 	conn_mark_dirty(c);
-	if (c->closing)
-		conn_drop_pending(c);
-	else if (!res || c->last)
-		conn_eof(c);
-	else if (res > 0)
+	if (res > 0 && c->life == CONN_OPEN)
 		take_received(c, loop->rx_bufs + (size_t)id * RX_BUF_SIZE,
 			      (size_t)res);
-	else if (res != -ENOBUFS && res != -EAGAIN && res != -EINTR)
+	else if (!res && c->life == CONN_OPEN && !c->wait)
+		conn_eof(c);	/* else it is heard again, after the stash */
+	else if (res < 0 && res != -ENOBUFS && res != -ECANCELED &&
+		 res != -EAGAIN && res != -EINTR)
 		conn_close(c);
 
 	if (flags & IORING_CQE_F_BUFFER)
 		loop_rx_return(loop, id);
 }
 
-/* Ask the ring for more. */
+/*
+ * Ask the ring for all that comes; where it could not be kept, for a buffer
+ * of it.
+ */
 void conn_arm_recv(struct conn *c)
 {
 	struct io_uring_sqe *sqe = loop_sqe(c->loop, &c->recv_op);
-	struct io *io = c->rx_io;
 
 	c->recv_op.done = received;
 	c->recv_armed = true;
-	c->direct = io && !c->rx_drain && io->buf && c->rx_left >= DIRECT_MIN;
-	if (c->direct) {
-		size_t len = c->rx_left < DIRECT_MAX ? (size_t)c->rx_left :
-						       DIRECT_MAX;
-
-		io_uring_prep_recv(sqe, c->fd,
-				   io->buf + (c->rx_len - c->rx_left), len,
-				   MSG_WAITALL);
-		return;
-	}
-	io_uring_prep_recv(sqe, c->fd, NULL, RX_BUF_SIZE, 0);
+	if (c->loop->careful)
+		io_uring_prep_recv(sqe, c->fd, NULL, CAREFUL_BYTES, 0);
+	else
+		io_uring_prep_recv_multishot(sqe, c->fd, NULL, 0, 0);
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = RX_BUF_GROUP;
+}
+
+static void cancelled(struct op *op, int res, unsigned int flags)
+{
+	(void)op;
+	(void)res;
+	(void)flags;
+}
+
+/* What comes stays in the socket. */
+void conn_disarm_recv(struct conn *c)
+{
+	static struct op op = { .done = cancelled };
+
+	io_uring_prep_cancel(loop_sqe(c->loop, &op), &c->recv_op, 0);
 }

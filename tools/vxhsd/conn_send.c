@@ -28,7 +28,7 @@ static void append(struct io ***tail, struct io *io)
  */
 void conn_reply(struct conn *c, struct io *io, const void *data, u32 len)
 {
-	if (c->closing) {
+	if (c->life == CONN_CLOSING) {
 		io_free(io);
 		return;
 	}
@@ -49,7 +49,7 @@ void conn_reply_first(struct conn *c, struct io *io)
 {
 	struct io **pos = &c->queue;
 
-	if (c->closing) {
+	if (c->life == CONN_CLOSING) {
 		io_free(io);
 		return;
 	}

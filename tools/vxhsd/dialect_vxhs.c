@@ -157,7 +157,7 @@ static enum rx login(struct conn *c, struct io *io)
 			 peer, (unsigned long long)req.session_id,
 			 vxhs_status_text(status));
 		vxhs_answer_status(c, io, status);
-		c->last = true;
+		conn_read_no_more(c);
 		return RX_OK;
 	}
 	c->established = true;
@@ -172,7 +172,7 @@ static void logout(struct conn *c, struct io *io)
 
 	lane_end(n->lane, true);
 	vxhs_answer_status(c, io, VXHS_ST_OK);
-	c->last = true;
+	conn_read_no_more(c);
 }
 
 static void ping(struct conn *c, struct io *io)
@@ -381,7 +381,7 @@ static enum rx vxhs_payload(struct conn *c, struct io *io)
 		vxhs_answer(c, io, NULL, 0);
 		/* A LOGIN that failed has nothing to follow it. */
 		if (!n->lane)
-			c->last = true;
+			conn_read_no_more(c);
 		return RX_OK;
 	}
 	if ((n->features & VXHS_F_DATA_CRC) &&
@@ -417,7 +417,7 @@ void vxhs_send_event(struct conn *c, u8 kind, u32 handle)
 	};
 	struct io *io;
 
-	if (c->closing || !(n->features & VXHS_F_EVENTS) ||
+	if (c->life == CONN_CLOSING || !(n->features & VXHS_F_EVENTS) ||
 	    c->nr_ios >= MAX_IOS)
 		return;
 	io = io_new(c);

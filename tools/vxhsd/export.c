@@ -256,7 +256,8 @@ static void set_removed(struct export *x, bool removed)
 }
 
 /**
- * exports_reload - make the exports what the configuration says
+ * exports_reload - make the exports what the configuration says, the first
+ * time and later
  * @config: complete, command line included
  * @err: why nothing was changed
  *
@@ -292,11 +293,6 @@ int exports_reload(const struct config *config, struct err *err)
 	}
 	control_unlock();
 	return 0;
-}
-
-int exports_open(const struct config *config, struct err *err)
-{
-	return exports_reload(config, err);
 }
 
 /** exports_sweep - close what was removed and is not used any more */

@@ -122,7 +122,6 @@ struct use {
 void control_lock(void);
 void control_unlock(void);
 
-int exports_open(const struct config *config, struct err *err);
 int exports_reload(const struct config *config, struct err *err);
 bool exports_sync(void);
 void exports_close(void);

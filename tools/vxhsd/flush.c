@@ -39,6 +39,13 @@ static void flush_run(struct io *io)
 			    IORING_FSYNC_DATASYNC);
 }
 
+static void flush_again(struct op *op, int res, unsigned int flags)
+{
+	(void)res;
+	(void)flags;
+	flush_run(io_of_op(op));
+}
+
 static void flush_run_msg(struct loop *loop, struct msg *msg)
 {
 	(void)loop;
@@ -94,7 +101,8 @@ static void flush_done(struct op *op, int res, unsigned int flags)
 
 	(void)flags;
 	if (res == -EINTR || res == -EAGAIN) {
-		flush_run(io);
+		io->op.done = flush_again;
+		loop_pause(here, op);
 		return;
 	}
 	if (res < 0)

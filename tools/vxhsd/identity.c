@@ -157,12 +157,6 @@ void identity_of_file(struct export *x)
 	identity_derived(x);
 }
 
-/** identity_of_device - a vdisk's id where it has no place of its own */
-void identity_of_device(struct export *x)
-{
-	identity_derived(x);
-}
-
 static void losses_path(const struct export *x, char *path, size_t size)
 {
 	char text[UUID_TEXT];

@@ -12,7 +12,6 @@ const u8 *server_id(void);
 u64 server_instance(void);
 
 void identity_of_file(struct export *x);
-void identity_of_device(struct export *x);
 void identity_derived(struct export *x);
 void losses_load(struct export *x);
 void losses_store(const struct export *x);

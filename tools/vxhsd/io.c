@@ -81,7 +81,8 @@ bool io_get_buf(struct io *io, size_t size)
 
 	if ((io->conn->io_bytes || size > SMALL_IO) && pool_short(pool, size))
 		return false;
-	io->buf = pool_get(pool, size);
+	io->buf = pool_get(pool, size,
+			   io->use && io->use->export->write_through);
 	if (!io->buf)
 		return false;
 	io->buf_size = size;

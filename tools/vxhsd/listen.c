@@ -33,6 +33,22 @@ static bool stopped;
 
 /* Binding */
 
+/*
+ * The ring of a server that was killed keeps its sockets until the kernel has
+ * taken it down, a moment after the end of the process.
+ */
+static int bind_patiently(int fd, const struct addrinfo *ai)
+{
+	u64 until = now_us() + LINGER_US;
+
+	while (bind(fd, ai->ai_addr, ai->ai_addrlen)) {
+		if (errno != EADDRINUSE || now_us() > until)
+			return -1;
+		usleep(LINGER_STEP_US);
+	}
+	return 0;
+}
+
 static int add_socket(const struct addrinfo *ai, const char *text,
 		      struct err *err)
 {
@@ -58,7 +74,7 @@ static int add_socket(const struct addrinfo *ai, const char *text,
 		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY,
 			   any ? &zero : &one, sizeof(one));
 	}
-	if (bind(l->fd, ai->ai_addr, ai->ai_addrlen) || listen(l->fd, 4096))
+	if (bind_patiently(l->fd, ai) || listen(l->fd, 4096))
 		goto fail;
 	len = sizeof(bound);
 	getsockname(l->fd, (struct sockaddr *)&bound, &len);

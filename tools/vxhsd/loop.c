@@ -16,7 +16,6 @@
 
 #define SQ_ENTRIES	1024
 #define CQ_ENTRIES	8192
-#define TICK_US		1000000
 #define OPEN_POLL_US	5000		/* how soon a fence is looked at again */
 #define WORKERS		64		/* of io-wq; a hung disk holds some */
 #define POOL_MIN	((size_t)256 << 20)
@@ -52,6 +51,18 @@ struct io_uring_sqe *loop_sqe(struct loop *loop, struct op *op)
 		io_uring_submit(&loop->ring);
 	io_uring_sqe_set_data(sqe, op);
 	return sqe;
+}
+
+/**
+ * loop_pause - let 10 ms pass before something is tried again
+ * @loop: of this thread
+ * @op: gets the completion
+ */
+void loop_pause(struct loop *loop, struct op *op)
+{
+	static struct __kernel_timespec ts = { .tv_nsec = 10000000 };
+
+	io_uring_prep_timeout(loop_sqe(loop, op), &ts, 0, 0);
 }
 
 /**
@@ -124,6 +135,29 @@ void loop_rx_return(struct loop *loop, unsigned int id)
 }
 
 /**
+ * loop_pin_buffers - have pinned buffers for direct I/O, if that is possible
+ * @loop: of this thread
+ *
+ * Through the page cache they gain nothing.  RLIMIT_MEMLOCK may forbid them.
+ */
+void loop_pin_buffers(struct loop *loop)
+{
+	struct iovec iov = { .iov_len = PINNED_SIZE };
+
+	if (loop->pin_tried)
+		return;
+	loop->pin_tried = true;
+	iov.iov_base = mmap(NULL, PINNED_SIZE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (iov.iov_base == MAP_FAILED)
+		return;
+	if (io_uring_register_buffers(&loop->ring, &iov, 1))
+		munmap(iov.iov_base, PINNED_SIZE);
+	else
+		pool_take_pinned(&loop->pool, iov.iov_base);
+}
+
+/**
  * loop_file_get - register an export's file with the ring, at its first user
  * @loop: of this thread
  * @slot: the export's, or -1
@@ -188,14 +222,6 @@ static int setup_ring(struct loop *loop)
 	int ret;
 
 	ret = io_uring_queue_init_params(SQ_ENTRIES, &loop->ring, &params);
-	if (ret == -EINVAL) {
-		/* Before Linux 6.1: correct, a little slower. */
-		memset(&params, 0, sizeof(params));
-		params.flags = IORING_SETUP_CQSIZE;
-		params.cq_entries = CQ_ENTRIES;
-		ret = io_uring_queue_init_params(SQ_ENTRIES, &loop->ring,
-						 &params);
-	}
 	if (ret)
 		return ret;
 	io_uring_register_iowq_max_workers(&loop->ring, workers);
@@ -224,20 +250,43 @@ static void report_start(int error)
 	pthread_mutex_unlock(&start.lock);
 }
 
+static void ticked(struct op *op, int res, unsigned int flags);
+
+/* A timer of the ring: one for each wait would cost more than many waits. */
+static void arm_tick(struct loop *loop)
+{
+	static struct __kernel_timespec ts = { .tv_sec = 1 };
+
+	loop->tick_op.done = ticked;
+	io_uring_prep_timeout(loop_sqe(loop, &loop->tick_op), &ts, 0, 0);
+}
+
+static void ticked(struct op *op, int res, unsigned int flags)
+{
+	struct loop *loop = (struct loop *)((char *)op -
+					    offsetof(struct loop, tick_op));
+
+	(void)res;
+	(void)flags;
+	conns_tick(loop);
+	listeners_tick(loop);
+	arm_tick(loop);
+}
+
 static void wait_for_work(struct loop *loop)
 {
-	u64 until = loop->next_tick_us;
-	struct __kernel_timespec ts;
+	struct __kernel_timespec ts = { 0 };
 	struct io_uring_cqe *cqe;
-	u64 wait = 0;
 
-	if (loop->opens && until > loop->next_open_us)
-		until = loop->next_open_us;
-	if (until > loop->now_us)
-		wait = until - loop->now_us;
-	ts.tv_sec = (long long)(wait / 1000000);
-	ts.tv_nsec = (long long)(wait % 1000000 * 1000);
-	io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &ts, NULL);
+	if (loop->opens) {
+		if (loop->next_open_us > loop->now_us)
+			ts.tv_nsec = (long long)(loop->next_open_us -
+						 loop->now_us) * 1000;
+		io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &ts,
+						 NULL);
+	} else {
+		io_uring_submit_and_wait(&loop->ring, 1);
+	}
 	loop->now_us = now_us();
 }
 
@@ -261,12 +310,12 @@ static void *loop_run(void *arg)
 	int ret;
 
 	loop->now_us = now_us();
-	loop->next_tick_us = loop->now_us + TICK_US;
 	ret = setup_ring(loop);
 	report_start(ret);
 	if (ret)
 		return NULL;
 	arm_wake(loop);
+	arm_tick(loop);
 
 	while (!loop->quit) {
 		wait_for_work(loop);
@@ -274,11 +323,6 @@ static void *loop_run(void *arg)
 		if (loop->opens && loop->now_us >= loop->next_open_us) {
 			loop->next_open_us = loop->now_us + OPEN_POLL_US;
 			vxhs_poll_opens(loop);
-		}
-		if (loop->now_us >= loop->next_tick_us) {
-			loop->next_tick_us = loop->now_us + TICK_US;
-			conns_tick(loop);
-			listeners_tick(loop);
 		}
 		conns_resume(loop);
 		conns_flush(loop);

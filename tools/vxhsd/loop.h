@@ -17,8 +17,8 @@
 #include "pool.h"
 #include "util.h"
 
-#define RX_BUF_SIZE	65536	/* bytes */
-#define RX_BUF_COUNT	32	/* a power of two */
+#define RX_BUF_SIZE	262144	/* bytes */
+#define RX_BUF_COUNT	16	/* a power of two */
 #define RX_BUF_GROUP	0
 #define LOOP_FILES	1024	/* exports with a registered file */
 
@@ -56,6 +56,7 @@ struct loop {
 	struct io_uring_buf_ring *rx_ring;
 	u8 *rx_bufs;
 	struct pool pool;
+	bool pin_tried;
 	struct io *free_ios;
 	unsigned int free_ios_count;
 
@@ -64,13 +65,15 @@ struct loop {
 	TAILQ_HEAD(, conn) starved;	/* wait for memory of the pool */
 	TAILQ_HEAD(, conn) resume;	/* may go on with what waited */
 	struct open_wait *opens;	/* OPENs that wait for a fence */
-	u64 next_tick_us;
+	size_t stashed;			/* bytes that came and wait */
+	bool careful;			/* take no more than can be kept */
 	u64 next_open_us;		/* when to look at the fences */
 
 	/* Users of each slot of the ring's registered files. */
 	unsigned int file_users[LOOP_FILES];
 	bool files;
 
+	struct op tick_op;
 	struct op wake_op;
 	u64 wake_count;
 	int wake_fd;
@@ -90,10 +93,12 @@ void loops_drain(u64 deadline_us);
 void loops_stop(void);
 
 struct io_uring_sqe *loop_sqe(struct loop *loop, struct op *op);
+void loop_pause(struct loop *loop, struct op *op);
 void loop_send(struct loop *loop, struct msg *msg);
 void loop_rx_return(struct loop *loop, unsigned int id);
 void loop_file_get(struct loop *loop, int slot, int fd);
 void loop_file_put(struct loop *loop, int slot);
+void loop_pin_buffers(struct loop *loop);
 
 /** loop_file - prepare an SQE for an export's file, registered or not */
 static inline void loop_file(struct loop *loop, struct io_uring_sqe *sqe,

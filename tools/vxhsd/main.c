@@ -205,7 +205,7 @@ int main(int argc, char **argv)
 	raise_limits();
 
 	identity_init(config.state_dir);
-	if (exports_open(&config, &err) ||
+	if (exports_reload(&config, &err) ||
 	    listeners_bind(config.listens, &err) ||
 	    loops_start(config.threads, &err)) {
 		ret = fail(&err);

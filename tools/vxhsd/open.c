@@ -55,25 +55,28 @@ static void open_revoke(struct open *o)
 	session_event(o->session, VXHS_EV_LEASE_LOST, o->handle);
 }
 
-/* Others that stand in the way; with TAKE_OVER they lose it. */
-static enum vxhs_status clear_the_way(struct export *x,
-				      const struct session *s,
-				      const struct vxhs_open *want)
+/* The next open, from @o on, of another that stands in the way. */
+static struct open *in_the_way(struct open *o, const struct session *s,
+			       u32 mode)
 {
-	struct open *o, *next;
+	while (o && (o->session_id == s->id ||
+		     !conflict(atomic_load(&o->mode), mode)))
+		o = o->next;
+	return o;
+}
 
-	for (o = x->opens; o; o = next) {
-		next = o->next;
-		if (o->session_id == s->id ||
-		    !conflict(atomic_load(&o->mode), want->mode))
-			continue;
-		if (!(want->options & VXHS_OPEN_TAKE_OVER))
-			return VXHS_ST_BUSY;
+static void take_over(struct export *x, const struct session *s, u32 mode)
+{
+	struct open *o = x->opens;
+
+	while ((o = in_the_way(o, s, mode))) {
+		struct open *next = o->next;
+
 		log_info("export %s: taken over from %s by %s", x->name,
 			 o->session->name, s->name);
 		open_revoke(o);
+		o = next;
 	}
-	return VXHS_ST_OK;
 }
 
 static struct open *open_new_for(struct session *s, struct export *x)
@@ -113,7 +116,6 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 {
 	struct export *x = export_find(want->name);
 	struct open *o, *old;
-	enum vxhs_status status;
 
 	if (!x)
 		return VXHS_ST_NOT_FOUND;
@@ -121,9 +123,9 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 		return VXHS_ST_READ_ONLY;
 	if (want->lease && want->lease != x->lease)
 		return VXHS_ST_STALE;
-	status = clear_the_way(x, s, want);
-	if (status)
-		return status;
+	if (!(want->options & VXHS_OPEN_TAKE_OVER) &&
+	    in_the_way(x->opens, s, want->mode))
+		return VXHS_ST_BUSY;
 
 	old = session_find_open(s, x);
 	*fresh = !old;
@@ -139,6 +141,8 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 		if (old)
 			open_release(old, OPEN_REVOKED);
 	}
+	/* Nothing fails any more. */
+	take_over(x, s, want->mode);
 	o->touched_us = now_us();
 	atomic_store(&o->mode, want->mode);
 	if (want->mode == VXHS_OPEN_RW &&
@@ -246,6 +250,8 @@ struct use *use_new(struct loop *loop, struct export *x, struct open *open,
 	use->next = x->uses;
 	x->uses = use;
 	loop_file_get(loop, x->slot, x->fd);
+	if (x->write_through)
+		loop_pin_buffers(loop);
 	return use;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "pool.h"
 
@@ -24,6 +25,21 @@ static size_t real_size(size_t size, int class)
 	return (size + POOL_ALIGN - 1) & ~(size_t)(POOL_ALIGN - 1);
 }
 
+static void push(void **list, void *buf)
+{
+	memcpy(buf, list, sizeof(void *));
+	*list = buf;
+}
+
+static void *pop(void **list)
+{
+	void *buf = *list;
+
+	if (buf)
+		memcpy(list, buf, sizeof(void *));
+	return buf;
+}
+
 /**
  * pool_init - begin with nothing
  * @pool: of a loop
@@ -41,12 +57,31 @@ void pool_destroy(struct pool *pool)
 	int class;
 
 	for (class = 0; class < POOL_CLASSES; class++) {
-		while (pool->free[class]) {
-			void *buf = pool->free[class];
+		void *buf;
 
-			memcpy(&pool->free[class], buf, sizeof(void *));
+		while ((buf = pop(&pool->free[class])))
 			free(buf);
-		}
+	}
+	if (pool->pinned)
+		munmap(pool->pinned, PINNED_SIZE);
+}
+
+/**
+ * pool_take_pinned - have pinned buffers
+ * @pool: had none
+ * @mem: PINNED_SIZE bytes from mmap(), known to the kernel; the pool's from now
+ *	on
+ */
+void pool_take_pinned(struct pool *pool, u8 *mem)
+{
+	size_t at = 0;
+
+	pool->pinned = mem;
+	while (at < PINNED_SIZE) {
+		int class = (int)(at / PINNED_EACH);
+
+		push(&pool->free_pinned[class], mem + at);
+		at += (size_t)POOL_ALIGN << class;
 	}
 }
 
@@ -54,28 +89,30 @@ void pool_destroy(struct pool *pool)
  * pool_get - a buffer for one I/O
  * @pool: of this thread's loop
  * @size: bytes, at least 1
+ * @pinned: a pinned one, if there is one left
  *
  * Return: page-aligned memory with arbitrary content, or NULL when the limit
  * is reached: ask again when something was put back
  */
-void *pool_get(struct pool *pool, size_t size)
+void *pool_get(struct pool *pool, size_t size, bool pinned)
 {
 	int class = class_of(size);
-	void *buf;
+	void *buf = NULL;
 
 	size = real_size(size, class);
 	if (pool->lent + size > pool->limit)
 		return NULL;
-	if (class >= 0 && pool->free[class]) {
-		buf = pool->free[class];
-		memcpy(&pool->free[class], buf, sizeof(void *));
-		pool->kept -= size;
-	} else {
-		buf = aligned_alloc(POOL_ALIGN, size);
-		if (!buf)
-			return NULL;
+	if (pinned && class >= 0 && class < PINNED_CLASSES)
+		buf = pop(&pool->free_pinned[class]);
+	if (!buf && class >= 0) {
+		buf = pop(&pool->free[class]);
+		if (buf)
+			pool->kept -= size;
 	}
-	pool->lent += size;
+	if (!buf)
+		buf = aligned_alloc(POOL_ALIGN, size);
+	if (buf)
+		pool->lent += size;
 	return buf;
 }
 
@@ -101,11 +138,14 @@ void pool_put(struct pool *pool, void *buf, size_t size)
 
 	size = real_size(size, class);
 	pool->lent -= size;
+	if (pool_is_pinned(pool, buf)) {
+		push(&pool->free_pinned[class], buf);
+		return;
+	}
 	if (class < 0 || pool->kept + size > KEEP_MAX) {
 		free(buf);
 		return;
 	}
-	memcpy(buf, &pool->free[class], sizeof(void *));
-	pool->free[class] = buf;
+	push(&pool->free[class], buf);
 	pool->kept += size;
 }

@@ -36,6 +36,10 @@ void uuid_from_hash(u8 uuid[16], const void *a, size_t alen,
 bool uuid_random(u8 uuid[16]);
 u64 hash64(u64 seed, const void *buf, size_t len);
 
+/* A server that was killed keeps its files and sockets so long, at most. */
+#define LINGER_US	3000000
+#define LINGER_STEP_US	10000
+
 bool parse_size(const char *text, u64 *size);
 u64 now_us(void);
 

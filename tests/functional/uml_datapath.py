@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""In user-mode Linux, with KASAN and lockdep: of vm_datapath.py what takes
+different paths."""
+
+import os
+import runpy
+
+os.environ['LIGHT'] = '1'
+os.environ['TEST_PREFIX'] = 'uml_datapath'
+runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                            'vm_datapath.py'), run_name='__main__')
