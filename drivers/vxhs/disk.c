@@ -22,9 +22,6 @@
 /* How long an attach may take altogether. */
 #define VXHS_ATTACH_TIMEOUT	(7 * HZ)
 
-/* A request that waits so long is worth a message, and each time again. */
-#define VXHS_SLOW		(30 * HZ)
-
 /* By index; an entry is reserved (zero) while its disk is made. */
 static DEFINE_XARRAY_ALLOC(disks);
 
@@ -117,10 +114,15 @@ static enum blk_eh_timer_return vxhs_timeout(struct request *rq)
 	struct vxhs_disk *disk = rq->q->queuedata;
 	struct vxhs_io *io = vxhs_rq_to_io(rq);
 	unsigned long waited = jiffies - io->started;
+	unsigned long slow =
+		msecs_to_jiffies(READ_ONCE(disk->policy.io_timeout_ms));
 
-	if (waited / VXHS_SLOW <= io->reports)
+	/* Each time that it has waited so long again. */
+	if (!slow || waited / slow <= io->reports)
 		return BLK_EH_RESET_TIMER;
-	io->reports = waited / VXHS_SLOW;
+	if (!io->reports)
+		atomic64_inc(&disk->slow);
+	io->reports = waited / slow;
 	pr_warn_ratelimited("%s: %s at sector %llu waits for %s since %u s\n",
 			    disk->gendisk->disk_name,
 			    vxhs_opcode_name(io->opcode),
@@ -299,19 +301,17 @@ u64 vxhs_disk_requests(const struct vxhs_disk *disk)
 blk_status_t vxhs_disk_flushed(struct vxhs_disk *disk, u64 verifier,
 			       bool dirty)
 {
-	if (likely(verifier == disk->geometry.verifier && !disk->lost))
-		return BLK_STS_OK;
-	if (!disk->lost) {
-		if (!dirty && !READ_ONCE(disk->dirty)) {
-			disk->geometry.verifier = verifier;
-			return BLK_STS_OK;
+	if (unlikely(verifier != disk->geometry.verifier)) {
+		if (dirty || READ_ONCE(disk->dirty)) {
+			WRITE_ONCE(disk->lost, true);
+			atomic64_inc(&disk->losses);
+			pr_err_ratelimited("%s: %s may have lost acknowledged writes: every FLUSH fails from now on; check the data, then run vxhsctl ack-loss\n",
+					   disk->gendisk->disk_name,
+					   disk->session->host);
 		}
-		WRITE_ONCE(disk->lost, true);
-		pr_err_ratelimited("%s: %s may have lost acknowledged writes: every FLUSH fails from now on; check the data, then detach and attach\n",
-				   disk->gendisk->disk_name,
-				   disk->session->host);
+		disk->geometry.verifier = verifier;
 	}
-	return BLK_STS_IOERR;
+	return READ_ONCE(disk->lost) ? BLK_STS_IOERR : BLK_STS_OK;
 }
 
 static void vxhs_disk_set_limits(const struct vxhs_disk *disk,
@@ -468,6 +468,7 @@ static struct vxhs_disk *vxhs_disk_alloc(struct vxhs_session *session,
 	kref_get(&session->ref);
 	disk->session = session;
 	disk->mode = attach->mode;
+	disk->policy = attach->policy;
 	strscpy(disk->name, attach->vdisk, sizeof(disk->name));
 	__module_get(THIS_MODULE);
 	return disk;
@@ -563,24 +564,106 @@ static int vxhs_disk_stop_opens(struct vxhs_disk *disk,
 	return ret;
 }
 
+static struct vxhs_disk *vxhs_disk_find_or_say(unsigned int index,
+					       struct netlink_ext_ack *extack)
+{
+	struct vxhs_disk *disk = vxhs_disk_find(index);
+
+	if (!disk)
+		NL_SET_ERR_MSG_FMT(extack, "vxhs%u is not attached", index);
+	return disk;
+}
+
 /**
- * vxhs_disk_detach - remove a block device that nobody has open
+ * vxhs_disk_set - change how an attached disk and its session behave
+ * @index: N of /dev/vxhsN
+ * @set: what, checked
+ * @extack: told why not
+ *
+ * Context: task, may sleep.
+ * Return: 0 or a negative errno, and then nothing has changed
+ */
+int vxhs_disk_set(unsigned int index, const struct vxhs_set *set,
+		  struct netlink_ext_ack *extack)
+{
+	struct vxhs_disk *disk = vxhs_disk_find_or_say(index, extack);
+	const struct vxhs_policy *from = &set->policy;
+	struct vxhs_session *session;
+	struct vxhs_policy *to;
+	int ret = 0;
+
+	if (!disk)
+		return -ENODEV;
+	session = disk->session;
+	to = &disk->policy;
+	if (mutex_lock_killable(&session->lock)) {
+		ret = -EINTR;
+		goto out;
+	}
+	if (READ_ONCE(disk->detaching)) {
+		NL_SET_ERR_MSG(extack, "it is being detached");
+		ret = -ENODEV;
+		goto out_unlock;
+	}
+	if (set->what & VXHS_SET_FAST_IO_FAIL)
+		WRITE_ONCE(to->fast_io_fail_ms, from->fast_io_fail_ms);
+	if (set->what & VXHS_SET_IO_TIMEOUT)
+		WRITE_ONCE(to->io_timeout_ms, from->io_timeout_ms);
+	if (set->what & VXHS_SET_SHUTDOWN)
+		WRITE_ONCE(to->shutdown_ms, from->shutdown_ms);
+	vxhs_session_set_policy(session, &set->session_policy);
+	if (set->key)
+		vxhs_session_set_portals(session, set->key);
+out_unlock:
+	mutex_unlock(&session->lock);
+out:
+	vxhs_disk_put(disk);
+	return ret;
+}
+
+/**
+ * vxhs_disk_ack_loss - FLUSH works again after acknowledged writes were lost
  * @index: N of /dev/vxhsN
  * @extack: told why not
  *
  * Context: task, may sleep.
  * Return: 0 or a negative errno
  */
-int vxhs_disk_detach(unsigned int index, struct netlink_ext_ack *extack)
+int vxhs_disk_ack_loss(unsigned int index, struct netlink_ext_ack *extack)
 {
-	struct vxhs_disk *disk = vxhs_disk_find(index);
+	struct vxhs_disk *disk = vxhs_disk_find_or_say(index, extack);
+	int ret = 0;
+
+	if (!disk)
+		return -ENODEV;
+	if (!xchg(&disk->lost, false)) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "vxhs%u has lost nothing; there is nothing to acknowledge",
+				   index);
+		ret = -EINVAL;
+	}
+	vxhs_disk_put(disk);
+	return ret;
+}
+
+/**
+ * vxhs_disk_detach - remove a block device that nobody has open
+ * @index: N of /dev/vxhsN
+ * @force: also if somebody has
+ * @extack: told why not
+ *
+ * Context: task, may sleep.
+ * Return: 0 or a negative errno
+ */
+int vxhs_disk_detach(unsigned int index, bool force,
+		     struct netlink_ext_ack *extack)
+{
+	struct vxhs_disk *disk = vxhs_disk_find_or_say(index, extack);
 	struct vxhs_session *session;
 	int ret;
 
-	if (!disk) {
-		NL_SET_ERR_MSG_FMT(extack, "vxhs%u is not attached", index);
+	if (!disk)
 		return -ENODEV;
-	}
 	ret = vxhs_disk_stop_opens(disk, extack);
 	if (ret)
 		goto out;

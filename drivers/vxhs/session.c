@@ -217,7 +217,7 @@ static int vxhs_session_login(struct vxhs_session *session,
 		.session_id = session->id,
 		.features = lane->features,
 		.epoch = session->epoch,
-		.kato_ms = VXHS_KATO_MS,
+		.kato_ms = READ_ONCE(session->policy.kato_ms),
 		.lane = lane->index,
 		.lane_count = session->nr_lanes,
 		.min_version = VXHS_VERSION,
@@ -822,6 +822,66 @@ void vxhs_session_unlock(struct vxhs_session *session)
 	vxhs_session_put(session);
 }
 
+static void vxhs_session_apply_policy(struct vxhs_session *session,
+				      const struct vxhs_session_policy *policy)
+{
+	struct vxhs_session_policy *to = &session->policy;
+
+	if (policy->kato_ms)
+		WRITE_ONCE(to->kato_ms, policy->kato_ms);
+	if (policy->reconnect_delay_ms)
+		WRITE_ONCE(to->reconnect_delay_ms, policy->reconnect_delay_ms);
+	if (policy->replay_delay_ms)
+		WRITE_ONCE(to->replay_delay_ms, policy->replay_delay_ms);
+}
+
+/**
+ * vxhs_session_set_policy - change how a session behaves
+ * @session: locked
+ * @policy: 0 leaves a value as it is; kato holds from the next login on
+ */
+void vxhs_session_set_policy(struct vxhs_session *session,
+			     const struct vxhs_session_policy *policy)
+{
+	lockdep_assert_held(&session->lock);
+	vxhs_session_apply_policy(session, policy);
+}
+
+/**
+ * vxhs_session_set_portals - replace the list of portals
+ * @session: locked
+ * @key: its portals count, one at least and no two the same
+ *
+ * Who reads portals holds one of: the session's lock, sessions_lock,
+ * state_lock.  The session's host stays: names of its disks are made of it.
+ *
+ * Return: the portal in use is on the new list
+ */
+bool vxhs_session_set_portals(struct vxhs_session *session,
+			      const struct vxhs_session_key *key)
+{
+	const struct sockaddr_storage *used =
+		&session->key.portal[session->current_portal];
+	unsigned int i;
+	bool found;
+
+	lockdep_assert_held(&session->lock);
+	for (i = 0; i < key->nr_portals; i++) {
+		if (!memcmp(&key->portal[i], used, sizeof(*used)))
+			break;
+	}
+	found = i < key->nr_portals;
+
+	mutex_lock(&sessions_lock);
+	spin_lock_irq(&session->state_lock);
+	memcpy(session->key.portal, key->portal, sizeof(key->portal));
+	session->key.nr_portals = key->nr_portals;
+	WRITE_ONCE(session->current_portal, found ? i : 0);
+	spin_unlock_irq(&session->state_lock);
+	mutex_unlock(&sessions_lock);
+	return found;
+}
+
 static struct vxhs_session *vxhs_session_alloc(const struct vxhs_attach *attach)
 {
 	struct vxhs_session *session = kzalloc(sizeof(*session), GFP_KERNEL);
@@ -832,6 +892,12 @@ static struct vxhs_session *vxhs_session_alloc(const struct vxhs_attach *attach)
 	strscpy(session->host, attach->host, sizeof(session->host));
 	strscpy(session->interface, attach->interface,
 		sizeof(session->interface));
+	session->policy = (struct vxhs_session_policy) {
+		.kato_ms = VXHS_KATO_MS,
+		.reconnect_delay_ms = VXHS_RECONNECT_DELAY_MS,
+		.replay_delay_ms = VXHS_REPLAY_DELAY_MS,
+	};
+	vxhs_session_apply_policy(session, &attach->session_policy);
 	session->id = get_random_u64();
 	session->epoch = 1;
 	session->nr_poll = attach->poll_lanes;
@@ -938,6 +1004,9 @@ again:
 		goto again;
 	default:
 		ret = vxhs_session_check_lanes(session, attach, extack);
+		if (!ret)
+			vxhs_session_set_policy(session,
+						&attach->session_policy);
 	}
 	if (!ret)
 		return session;

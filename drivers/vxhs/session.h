@@ -35,7 +35,9 @@ struct vxhs_lane;
  */
 #define VXHS_MAX_DEPTH		1024
 #define VXHS_IDLE_TIME		(2 * HZ) /* a disk without I/O gives its share back */
-#define VXHS_KATO_MS		5000
+#define VXHS_KATO_MS		5000	/* defaults */
+#define VXHS_RECONNECT_DELAY_MS	5000
+#define VXHS_REPLAY_DELAY_MS	5000
 #define VXHS_DIGESTS		(VXHS_F_HEADER_CRC | VXHS_F_DATA_CRC)
 #define VXHS_HOST_MAX		255	/* bytes of a host name */
 
@@ -76,24 +78,38 @@ struct vxhs_session_key {
 };
 
 /**
+ * struct vxhs_session_policy - how a session behaves when its server does not
+ * @kato_ms: keepalive time-out that LOGIN asks for
+ * @reconnect_delay_ms: longest pause between two attempts to connect
+ * @replay_delay_ms: pause before requests are sent again to a v34 server
+ */
+struct vxhs_session_policy {
+	u32	kato_ms;
+	u32	reconnect_delay_ms;
+	u32	replay_delay_ms;
+};
+
+/**
  * struct vxhs_session - a session
- * @key: who talks to whom
+ * @key: who talks to whom; for portals see vxhs_session_set_portals()
  * @id: random number, names the session
  * @host: the server, as the administrator named it; part of the key too
  * @interface: name of key.ifindex
  * @ref: references: the list of sessions, each disk, each user
  * @entry: in the list of sessions
- * @lock: serialises attach, detach and commands; protects the next five
+ * @lock: serialises attach, detach and commands; protects the next six
  * @disks: attached vdisks
  * @nr_disks: entries of @disks
  * @dialect: of all its lanes
  * @grant: what the server granted the first lane
  * @current_portal: index of the portal in use
+ * @policy: read without the lock
  * @lanes_lock: serialises who ends lanes; inside @lock
  * @state: enum vxhs_session_state; changed under @state_lock
  * @state_lock: innermost, any context
  * @epoch: of the login
  * @reason: why a lane was lost, the newest reason
+ * @recoveries: how often it recovered
  * @messages: so that one bad server does not silence what is said of others
  * @nr_lanes: entries of @lanes; fixed once the session was live
  * @nr_poll: how many of them, the last ones, are for polled requests
@@ -119,12 +135,14 @@ struct vxhs_session {
 	enum vxhs_dialect	dialect;
 	struct vxhs_grant	grant;
 	unsigned int		current_portal;
+	struct vxhs_session_policy	policy;
 
 	struct mutex		lanes_lock;	/* who ends lanes */
 	spinlock_t		state_lock;	/* changes of state */
 	enum vxhs_session_state	state;
 	u32			epoch;
 	const char		*reason;
+	unsigned int		recoveries;
 	struct ratelimit_state	messages;
 
 	unsigned int		nr_lanes;
@@ -174,6 +192,10 @@ unsigned int vxhs_session_lanes_up(const struct vxhs_session *session);
 int vxhs_session_open(struct vxhs_session *session, const char *vdisk,
 		      enum vxhs_mode mode, struct vxhs_geometry *geometry,
 		      unsigned long deadline, struct netlink_ext_ack *extack);
+bool vxhs_session_set_portals(struct vxhs_session *session,
+			      const struct vxhs_session_key *key);
+void vxhs_session_set_policy(struct vxhs_session *session,
+			     const struct vxhs_session_policy *policy);
 void vxhs_session_close_vdisk(struct vxhs_session *session, u32 handle);
 struct vxhs_lane *vxhs_session_pick(struct vxhs_session *session,
 				    unsigned int queue, unsigned int tag);
