@@ -22,7 +22,7 @@ from genl import (A_DISK, A_SESSION, ACK_LOSS, ATTACH, D_FAILED,
                   S_RECONNECT_DELAY, S_RECOVERIES, S_REPLAY_DELAY, S_SOURCE,
                   SESSION_GET, SET, Genl, attr, nest, portal)
 from harness import check, equal, main, test
-from vm import settle
+from vm import Raw, settle
 
 _shared = {}
 
@@ -273,6 +273,39 @@ def policy_out_of_range():
     refused(ACK_LOSS, set_of(index), (errno.EINVAL,))
     policy_is(index, {})
     settle()
+    vm.detach('vxhs%d' % index)
+
+
+@test
+def a_loss_is_acknowledged():
+    nl, d = setup()
+    index = nl.attach(d, 'd')
+    settle()
+
+    def lost():
+        return [look(index)[0][kind] for kind in (D_LOST, D_LOSSES)]
+
+    with Raw('/dev/vxhs%d' % index) as raw:
+        raw.write(b'x' * 4096)
+        d.geometry['verifier'] += 1
+        vm.fails(errno.EIO, raw.flush)
+        vm.fails(errno.EIO, raw.flush)
+        equal(lost(), [1, 1])
+        nl.call(ACK_LOSS, set_of(index))
+        equal(lost(), [0, 1])
+        raw.flush()
+        refused(ACK_LOSS, set_of(index), (errno.EINVAL,))
+        # And once more, twice within one alarm.
+        for count in (2, 3):
+            raw.write(b'y' * 4096)
+            d.geometry['verifier'] += 1
+            vm.fails(errno.EIO, raw.flush)
+            equal(lost(), [1, count])
+        nl.call(ACK_LOSS, set_of(index))
+        raw.flush()
+        raw.write(b'z' * 4096)
+        raw.flush()
+        equal(lost(), [0, 3])
     vm.detach('vxhs%d' % index)
 
 
