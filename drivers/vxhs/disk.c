@@ -86,7 +86,7 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 	trace_vxhs_io_queue(rq, io, lane);
 	first = vxhs_send_push(lane, io);
 	/* From here on it may be completed: do not touch it. */
-	if (unlikely(polled))
+	if (bd->last && unlikely(polled))
 		vxhs_send_kick(lane);
 	else if (bd->last)
 		vxhs_session_commit(session, lane, first);

@@ -125,10 +125,11 @@ static void vxhs_data_ready(struct sock *sk)
 
 	read_lock_bh(&sk->sk_callback_lock);
 	lane = sk->sk_user_data;
-	if (likely(lane) && lane->polled)
+	if (likely(lane)) {
 		vxhs_lane_note_napi(lane, sk);
-	if (likely(lane) && vxhs_receive(lane, VXHS_SOFTIRQ_BUDGET))
-		vxhs_lane_queue_work(lane, 0);
+		if (vxhs_receive(lane, VXHS_SOFTIRQ_BUDGET))
+			vxhs_lane_queue_work(lane, 0);
+	}
 	read_unlock_bh(&sk->sk_callback_lock);
 }
 

@@ -164,7 +164,6 @@ struct vxhs_rx {
  * @session: whose
  * @index: which
  * @dialect: enum vxhs_dialect; set under the socket lock before requests flow
- * @polled: for polled requests: their submitters look for replies themselves
  * @state: enum vxhs_lane_state
  * @features: VXHS_F_* agreed on
  * @max_inflight: requests that the server grants
@@ -184,7 +183,7 @@ struct vxhs_rx {
  * @ping_queued: PING waits for the transmitter
  * @inflight: requests << VXHS_INFLIGHT_SHIFT | bytes, sent and unanswered
  * @gated: the transmitter waits for a reply to make room in @inflight
- * @napi_id: where the last packet came from, of a polled lane
+ * @napi_id: where the last packet came from
  * @completed: requests completed by replies, wraps
  * @burst: how many requests complete at once lately; halves with each receive
  * @reason: why it broke, a constant string
@@ -195,7 +194,6 @@ struct vxhs_rx {
 struct vxhs_lane {
 	struct vxhs_session	*session;
 	unsigned int		index;
-	bool			polled;
 	enum vxhs_dialect	dialect;
 	enum vxhs_lane_state	state;
 	u64			features;

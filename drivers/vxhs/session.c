@@ -313,8 +313,6 @@ static int vxhs_session_alloc_lanes(struct vxhs_session *session)
 		session->lanes[i] = vxhs_lane_alloc(session, i);
 		if (!session->lanes[i])
 			return -ENOMEM;
-		if (i >= session->nr_lanes - session->nr_poll)
-			session->lanes[i]->polled = true;
 	}
 	return 0;
 }
@@ -325,7 +323,7 @@ static int vxhs_session_alloc_tags(struct vxhs_session *session)
 	unsigned int lanes = session->nr_lanes - session->nr_poll;
 	int ret;
 
-	session->nr_queues = min(lanes, nr_cpu_ids);
+	session->nr_queues = min(lanes, num_possible_cpus());
 	session->spread = session->nr_queues != lanes;
 
 	set->ops = &vxhs_mq_ops;
