@@ -10,8 +10,10 @@
  *  SENDING    the lane's transmitter      its last byte is in the socket
  *  IN_FLIGHT  nobody but the tag slot     a valid reply names its tag
  *  RECEIVING  the lane's receiver         its payload is complete
+ *  PARKED     the lane's queue            recovery ends: FLOW; or policy fails it
  *
- * FLOW is being on a list; the other states are bits of the slot's word.  A
+ * FLOW and PARKED are being on a list: of a lane that is LIVE, or that is not.
+ * The other states are bits of the slot's word.  A
  * reply may come before the transmitter has looked at what sendmsg() returned
  * (our own sendmsg() may even deliver it, from the socket's backlog), so
  * "sent" and "replied" are separate bits, and whoever sets the second one
@@ -74,6 +76,9 @@ struct vxhs_slot {
  * @opcode: enum vxhs_opcode
  * @status: the result, valid once replied
  * @dirty: of a FLUSH: there was something to flush
+ * @epoch: in which it was last sent, 0 if it never was
+ * @sequence: its place among what was sent on its lane
+ * @parked: when the lane that carried it ended, jiffies
  * @resend: its data was damaged on the way: queue it again
  * @resends: how often that was done
  * @verifier: receiver: FLUSH's body
@@ -93,6 +98,9 @@ struct vxhs_io {
 	bool			dirty;
 	bool			resend;
 	u8			resends;
+	u32			epoch;
+	u32			sequence;
+	unsigned long		parked;
 	struct vxhs_flush_rsp	verifier;
 };
 
@@ -118,6 +126,18 @@ static inline u32 vxhs_io_payload(const struct vxhs_io *io)
 {
 	return io->opcode == VXHS_OP_READ || io->opcode == VXHS_OP_WRITE ?
 	       io->length : 0;
+}
+
+/**
+ * vxhs_io_modifies - does a request change what is stored?
+ * @io: a request
+ *
+ * Return: true for WRITE, DISCARD and WRITE_ZEROES
+ */
+static inline bool vxhs_io_modifies(const struct vxhs_io *io)
+{
+	return io->opcode == VXHS_OP_WRITE || io->opcode == VXHS_OP_DISCARD ||
+	       io->opcode == VXHS_OP_WRITE_ZEROES;
 }
 
 /**
