@@ -29,6 +29,7 @@
 
 #include "wire.h"
 
+struct vxhs_disk;
 struct vxhs_lane;
 
 /* Tags of this queue number are the lane's own commands, not requests. */
@@ -112,6 +113,11 @@ static inline struct vxhs_io *vxhs_rq_to_io(struct request *rq)
 static inline struct request *vxhs_io_to_rq(struct vxhs_io *io)
 {
 	return blk_mq_rq_from_pdu(io);
+}
+
+static inline struct vxhs_disk *vxhs_io_disk(struct vxhs_io *io)
+{
+	return vxhs_io_to_rq(io)->q->queuedata;
 }
 
 /**

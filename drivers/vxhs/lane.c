@@ -792,7 +792,7 @@ int vxhs_lane_stat(struct vxhs_lane *lane, const char *vdisk, u64 offer,
 int vxhs_lane_ready(struct vxhs_lane *lane, const char *vdisk,
 		    unsigned long deadline)
 {
-	return vxhs_lane_v34_command(lane, VXHS_V34_CHECK_FAILOVER_READY,
+	return vxhs_lane_v34_command(lane, VXHS_V34_READY,
 				     vdisk, VXHS_NO_OFFER, deadline);
 }
 

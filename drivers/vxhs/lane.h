@@ -195,6 +195,7 @@ struct vxhs_rx {
  * @burst: how many requests complete at once lately; halves with each receive
  * @reason: why it broke, a constant string
  * @ended: when it was last aborted, jiffies
+ * @gone_since: when its replacement was first tried, jiffies
  * @retry_at: when to connect it again, jiffies
  * @failures: how often in a row that did not work
  * @tx: the transmitter
@@ -229,6 +230,7 @@ struct vxhs_lane {
 	unsigned int		burst;
 	const char		*reason;
 	unsigned long		ended;
+	unsigned long		gone_since;
 	unsigned long		retry_at;
 	unsigned int		failures;
 

@@ -18,6 +18,7 @@
 
 #include "disk.h"
 #include "lane.h"
+#include "recovery.h"
 #include "send.h"
 #include "session.h"
 #include "trace.h"
@@ -373,7 +374,7 @@ static void vxhs_send_hold(struct vxhs_lane *lane, struct vxhs_io *io)
 {
 	list_move_tail(&io->entry, &lane->tx.held);
 	if (READ_ONCE(vxhs_io_disk(io)->refuse))
-		vxhs_session_stranded(lane->session);
+		vxhs_recovery_wake(lane->session);
 }
 
 /* A batch of the requests in queue; 0 bytes if there are none or no memory. */
