@@ -73,7 +73,7 @@ struct export {
 
 enum open_state {
 	OPEN_LIVE,
-	OPEN_REVOKED,			/* taken over, or of an older epoch */
+	OPEN_REVOKED,			/* taken over: final */
 	OPEN_CLOSED,
 };
 

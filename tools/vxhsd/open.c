@@ -139,7 +139,7 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 			return VXHS_ST_NO_SPACE;
 		o->epoch = epoch;
 		if (old)
-			open_release(old, OPEN_REVOKED);
+			open_release(old, OPEN_CLOSED);
 	}
 	/* Nothing fails any more. */
 	take_over(x, s, want->mode);
@@ -298,14 +298,16 @@ static bool changes(const struct io *io)
 u16 use_verdict(const struct use *use, const struct io *io)
 {
 	const struct export *x = use->export;
+	u16 status;
 
 	if (changes(io) && x->read_only)
 		return VXHS_ST_READ_ONLY;
 	if (!use->lane)
 		return changes(io) && atomic_load(&x->exclusive) ?
 		       VXHS_ST_BUSY : VXHS_ST_OK;
-	if (lane_stale(use->lane))
-		return VXHS_ST_STALE;
+	status = lane_verdict(use->lane);
+	if (status)
+		return status;
 	switch (atomic_load(&use->open->state)) {
 	case OPEN_REVOKED:
 		return VXHS_ST_STALE;

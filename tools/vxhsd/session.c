@@ -49,6 +49,24 @@ bool lane_stale(const struct lane *lane)
 	       atomic_load(&lane->session->epoch) != lane->epoch;
 }
 
+/**
+ * lane_verdict - may this lane's frames still be executed?
+ * @lane: any
+ *
+ * Only an older epoch is final.  A lane that was replaced, or whose session
+ * was closed, is about to be closed; until then its client hears that it has
+ * to begin anew, and loses nothing.
+ *
+ * Any thread, without the lock.
+ * Return: VXHS_ST_OK or why not
+ */
+u16 lane_verdict(const struct lane *lane)
+{
+	if (atomic_load(&lane->session->epoch) != lane->epoch)
+		return VXHS_ST_STALE;
+	return atomic_load(&lane->dead) ? VXHS_ST_NO_SESSION : VXHS_ST_OK;
+}
+
 static void lane_kill_msg(struct loop *loop, struct msg *msg)
 {
 	struct lane *lane = (struct lane *)((char *)msg -
@@ -424,12 +442,33 @@ static void release_forgotten(struct session *s, u64 now)
 		struct open *o = s->slots[i].open;
 
 		if (o && o->epoch != epoch && now > s->epoch_us + limit)
-			open_release(o, OPEN_REVOKED);
+			open_release(o, OPEN_CLOSED);
+	}
+}
+
+/* Frames that hang on its way must not be executed when they come at last. */
+static void close_silent_lanes(struct session *s, u64 now)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->lane_count; i++) {
+		struct lane *lane = s->lanes[i];
+		u64 rx = lane ? atomic_load(&lane->rx_us) : now;
+
+		if (now <= rx + (u64)s->kato_ms * 1000)
+			continue;
+		log_peer("%s: lane %u of its session %016llx was silent for %u ms and is closed",
+			 s->name, i, (unsigned long long)s->id, s->kato_ms);
+		if (rx > s->alive_us)
+			s->alive_us = rx;
+		s->lanes[i] = NULL;
+		lane_kill(lane);
 	}
 }
 
 /**
- * sessions_sweep - close sessions of which no lane has lived for kato
+ * sessions_sweep - close lanes that were silent for kato, and sessions of
+ * which no lane has lived for so long
  * @now: microseconds
  *
  * Return: how soon to call again, milliseconds
@@ -449,6 +488,7 @@ unsigned int sessions_sweep(u64 now)
 			session_close(s);
 			continue;
 		}
+		close_silent_lanes(s, now);
 		release_forgotten(s, now);
 		if (s->kato_ms / 8 < soon)
 			soon = s->kato_ms / 8;

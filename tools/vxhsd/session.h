@@ -79,6 +79,7 @@ enum vxhs_status session_login(const struct vxhs_login *login,
 void lane_end(struct lane *lane, bool logout);
 void lane_put(struct lane *lane);
 bool lane_stale(const struct lane *lane);
+u16 lane_verdict(const struct lane *lane);
 
 struct open *session_find_open(struct session *s, struct export *x);
 struct open *session_find_handle(struct session *s, u32 handle);

@@ -154,9 +154,8 @@ void vxhs_open_request(struct conn *c, struct io *io, size_t len)
 		return;
 	}
 	control_lock();
-	if (lane_stale(n->lane))
-		status = VXHS_ST_STALE;
-	else
+	status = lane_verdict(n->lane);
+	if (!status)
 		status = open_vdisk(n->lane->session, n->lane->epoch, &want,
 				    &o, &fresh);
 	if (status)
@@ -173,10 +172,13 @@ static bool poll_open(struct loop *loop, struct open_wait *w)
 {
 	struct conn *c = w->io->conn;
 	struct native *n = c->state;
+	u16 status;
 
-	if (atomic_load(&w->open->state) == OPEN_REVOKED ||
-	    lane_stale(n->lane)) {
-		vxhs_answer_status(c, w->io, VXHS_ST_STALE);
+	status = lane_verdict(n->lane);
+	if (!status && atomic_load(&w->open->state) == OPEN_REVOKED)
+		status = VXHS_ST_STALE;
+	if (status) {
+		vxhs_answer_status(c, w->io, status);
 		return true;
 	}
 	/* Another lane gave up the wait, or closed it: nothing is final. */
@@ -221,17 +223,16 @@ void vxhs_poll_opens(struct loop *loop)
 void vxhs_close_request(struct conn *c, struct io *io, u32 handle)
 {
 	struct native *n = c->state;
-	u16 status = VXHS_ST_NO_SESSION;
 	struct open *o;
+	u16 status;
 
 	control_lock();
 	o = session_find_handle(n->lane->session, handle);
-	if (lane_stale(n->lane)) {
-		status = VXHS_ST_STALE;
-	} else if (o && o->epoch == n->lane->epoch) {
+	status = lane_verdict(n->lane);
+	if (!status && (!o || o->epoch != n->lane->epoch))
+		status = VXHS_ST_NO_SESSION;
+	if (!status)
 		open_release(o, OPEN_CLOSED);
-		status = VXHS_ST_OK;
-	}
 	control_unlock();
 	vxhs_answer_status(c, io, status);
 }
