@@ -11,8 +11,10 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
-from harness import Vxhsd, check, equal, eventually, main, test
-from vxhs import NO_SESSION, OK, RW, WRITE, Closed, NativeClient
+from harness import (Vxhsd, check, equal, eventually, main, skip, test,
+                     tmpdir)
+from vxhs import (BUSY, CLOSE, NO_SESSION, OK, RO, RW, RW_SHARED, STALE,
+                  TAKE_OVER, WRITE, Closed, NativeClient)
 
 KATO = 200
 
@@ -31,6 +33,20 @@ def opened(d, vdisk='d', mode=RW, options=0, lease=0, **kw):
 
 def memory(*names, **kw):
     return Vxhsd(*('%s=memory,size=1M' % name for name in names or 'd'), **kw)
+
+
+def stop(d):
+    """When this returns the whole process stands still."""
+    d.signal(signal.SIGSTOP)
+    tasks = '/proc/%d/task' % d.pid
+
+    def still():
+        for task in os.listdir(tasks):
+            with open(os.path.join(tasks, task, 'stat')) as stat:
+                if stat.read().rsplit(')', 1)[1].split()[0] != 'T':
+                    return False
+        return True
+    eventually(still, 'SIGSTOP does not stop it')
 
 
 # ------------------------------------------------------------ silence
@@ -72,7 +88,7 @@ def after_a_stall_of_the_server_old_frames_are_not_executed():
             c, g = opened(d)
             equal(c.write(g.handle, 0, b'a' * 512), OK)
             equal(c.ping(), OK)
-            d.signal(signal.SIGSTOP)
+            stop(d)
             tags = [c.send(WRITE, b'b' * 512, handle=g.handle)]
             time.sleep(2 * KATO / 1000)
             tags.append(c.send(WRITE, b'c' * 512, handle=g.handle))
@@ -92,7 +108,7 @@ def after_a_stall_of_the_server_old_frames_are_not_executed():
 def a_stall_shorter_than_kato_disturbs_nobody():
     with memory() as d:
         c, g = opened(d, kato=5000)
-        d.signal(signal.SIGSTOP)
+        stop(d)
         tag = c.send(WRITE, b'b' * 512, handle=g.handle)
         time.sleep(0.5)
         d.signal(signal.SIGCONT)
@@ -117,6 +133,160 @@ def a_silent_lane_is_closed_and_its_siblings_go_on():
         equal(b.open('d')[1].handle, g.handle)
         b.close()
         a.logout()
+
+
+# ------------------------------------------------------------ leases
+
+
+def restarted(d, *exports, how=Vxhsd.kill, **kw):
+    """Another vxhsd in the place of d, with its memory of what was."""
+    how(d)
+    state = getattr(d, 'state', d.dir)
+    e = Vxhsd(*exports, state_dir=state, **kw)
+    e.state = state
+    return e
+
+
+@test
+def a_session_comes_back_with_its_lease_after_a_restart():
+    for how in Vxhsd.kill, Vxhsd.stop:
+        path = os.path.join(tmpdir(), 'd')
+        exports = 'd=%s,size=1M' % path, 'm=memory,size=1M'
+        d = Vxhsd(*exports)
+        for name in 'd', 'm':
+            a, g = opened(d, name, kato=5000)
+            equal(a.write(g.handle, 0, b'a' * 512), OK)
+            with restarted(d, *exports, how=how) as e:
+                b, again = opened(e, name, session=a.session, epoch=2,
+                                  lease=g.lease)
+                equal((again.lease, again.vdisk_id), (g.lease, g.vdisk_id))
+                equal(b.write(again.handle, 0, b'b' * 512), OK)
+                # The answer to that was lost: it asks as if for the first
+                # time, in its session.
+                c, third = opened(e, name, session=a.session, epoch=3)
+                equal(third.lease, g.lease, 'lease without a lease')
+                equal(c.open(name, RW, lease=g.lease - 1)[0], STALE)
+                c.logout()
+            d = restarted(e, *exports, how=lambda e: None)
+        d.stop()
+
+
+@test
+def a_lease_that_went_to_another_stays_lost_after_a_restart():
+    d = memory()
+    a, g = opened(d)
+    b, taken = opened(d, options=TAKE_OVER)
+    check(taken.lease > g.lease, 'the lease did not grow')
+    with restarted(d, 'd=memory,size=1M') as e:
+        late = client(e, session=a.session, epoch=2)
+        equal(late.open('d', RW, lease=g.lease)[0], STALE)
+        equal(late.open('d', RW, TAKE_OVER, lease=g.lease)[0], STALE)
+        c, again = opened(e, session=b.session, epoch=2, lease=taken.lease)
+        equal(again.lease, taken.lease)
+        late.close()
+        c.close()
+
+
+@test
+def after_a_restart_a_vdisk_waits_for_its_owner_for_one_kato():
+    d = memory()
+    a, g = opened(d, kato=3000)
+    with restarted(d, 'd=memory,size=1M') as e:
+        begun = time.monotonic()
+        other = client(e, host_id=b'another host....')
+        equal(other.open('d', RW)[0], BUSY, 'exclusively')
+        equal(other.open('d', RW_SHARED)[0], BUSY, 'shared')
+        equal(other.open('d', RO)[0], OK, 'read-only')
+        check('busy for 127.0.0.1' in e.log() and
+              'session %016x' % a.session in e.log(), 'no word of who has it')
+        v34 = vxhs.V34Client(e.addr, e.port, 'd')
+        check(v34.write(0, b'4' * 512), 'a v34 client wrote')
+
+        def got():
+            equal(other.ping(), OK)
+            return other.open('d', RW)[0] == OK
+        eventually(got, 'the vdisk waits for ever')
+        check(time.monotonic() - begun > 2, 'it did not wait')
+        late = client(e, session=a.session, epoch=2)
+        equal(late.open('d', RW, lease=g.lease)[0], STALE)
+        late.close()
+        other.logout()
+        equal(v34.write(0, b'4' * 512), 0)
+        v34.close()
+
+
+@test
+def after_a_restart_take_over_does_not_wait():
+    d = memory()
+    _, g = opened(d, kato=60000)
+    with restarted(d, 'd=memory,size=1M') as e:
+        c, taken = opened(e, options=TAKE_OVER, host_id=b'another host....')
+        check(taken.lease > g.lease, 'the lease did not grow')
+        c.logout()
+
+
+@test
+def a_vdisk_that_was_closed_waits_for_nobody():
+    d = memory()
+    a, g = opened(d, kato=60000)
+    equal(a.io(CLOSE, g.handle), OK)
+    lease = [name for name in os.listdir(d.dir) if name.startswith('lease-')
+             and not name.endswith('.new')]
+    equal(len(lease), 1, 'leases in the state directory')
+
+    def stored():
+        with open(os.path.join(d.dir, lease[0])) as text:
+            return 'free' in text.read()
+    eventually(stored, 'the lease is held for ever')
+    with restarted(d, 'd=memory,size=1M') as e:
+        c, _ = opened(e, host_id=b'another host....')
+        c.logout()
+
+
+@test
+def who_shared_a_vdisk_is_stale_after_an_exclusive_writer():
+    """And the other way round: each has writes that are history."""
+    with memory() as d:
+        a, shared = opened(d, mode=RW_SHARED)
+        b, same = opened(d, mode=RW_SHARED)
+        equal(same.lease, shared.lease)
+        check(shared.lease, 'no lease')
+        a.close()
+        b.logout()
+        eventually(lambda: 'is closed' in d.log(), 'it lives')
+        c, g = opened(d)
+        back = client(d, session=a.session, epoch=2)
+        c.logout()
+        equal(back.open('d', RW_SHARED, lease=shared.lease)[0], STALE)
+        back.close()
+        e, after = opened(d, mode=RW_SHARED)
+        check(after.lease > g.lease, 'the lease did not grow')
+        e.logout()
+        back = client(d, session=c.session, epoch=2)
+        equal(back.open('d', RW, lease=g.lease)[0], STALE)
+        back.logout()
+
+
+@test
+def no_lease_is_given_that_a_restart_would_forget():
+    state = tmpdir()
+    d = memory(state_dir=state)
+    try:
+        if os.system('mount -t tmpfs -o size=4k,nr_inodes=2 none %s '
+                     '2>/dev/null' % state):
+            skip('cannot mount a tmpfs')
+        c = client(d, kato=1000)
+        with open(os.path.join(state, 'full'), 'wb') as full:
+            full.write(bytes(4096))
+        equal(c.open('d', RW, patience=0)[0], vxhs.AGAIN)
+        equal(c.open('d', RO)[0], OK, 'read-only needs none')
+        check('cannot write its lease' in d.log(), 'not a word')
+        os.unlink(os.path.join(state, 'full'))
+        equal(c.open('d', RW)[0], OK, 'when there is space')
+        c.logout()
+    finally:
+        os.system('umount %s 2>/dev/null' % state)
+        d.kill()
 
 
 if __name__ == '__main__':

@@ -182,7 +182,7 @@ static void handles(void **state)
 	assert_null(session_find_handle(l->session, 0));
 	assert_null(session_find_handle(l->session, first + 1));
 	assert_null(session_find_handle(l->session, ~0u));
-	open_release(a, OPEN_CLOSED);
+	open_release(a);
 	assert_null(session_find_handle(l->session, first));
 	control_unlock();
 
@@ -200,16 +200,16 @@ static void leases(void **state)
 
 	(void)state;
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
-	lease = a->export->lease;
+	lease = a->export->lease.number;
 	assert_int_not_equal(lease, 0);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease, &a), VXHS_ST_OK);
-	assert_int_equal(a->export->lease, lease);
+	assert_int_equal(a->export->lease.number, lease);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease - 1, &a),
 			 VXHS_ST_STALE);
 
 	assert_int_equal(open_as(l2, VXHS_OPEN_RW, VXHS_OPEN_TAKE_OVER, 0, &b),
 			 VXHS_ST_OK);
-	assert_int_equal(b->export->lease, lease + 1);
+	assert_int_equal(b->export->lease.number, lease + 1);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease, &a),
 			 VXHS_ST_STALE);
 	end(l1);
@@ -360,7 +360,7 @@ static void v34_writers(void **state)
 	assert_false(must_wait(a));
 
 	control_lock();
-	open_release(a, OPEN_CLOSED);
+	open_release(a);
 	control_unlock();
 	assert_int_equal(use_verdict(use, &write), VXHS_ST_OK);
 	use_put(use);

@@ -11,6 +11,7 @@
 #include "identity.h"
 #include "log.h"
 #include "session.h"
+#include "store.h"
 
 #define DISCARD_MAX	(1u << 31)
 #define ZEROES_MAX	(1u << 30)
@@ -29,6 +30,27 @@ void control_lock(void)
 void control_unlock(void)
 {
 	pthread_mutex_unlock(&control);
+}
+
+/**
+ * control_wait - wait for a condition, without the lock meanwhile
+ * @cond: of the monotonic clock
+ * @us: at most so long, 0 for ever
+ *
+ * Context: control_lock() held.
+ */
+void control_wait(pthread_cond_t *cond, u64 us)
+{
+	u64 until = now_us() + us;
+	struct timespec ts = {
+		.tv_sec = (time_t)(until / 1000000),
+		.tv_nsec = (long)(until % 1000000 * 1000),
+	};
+
+	if (us)
+		pthread_cond_timedwait(cond, &control, &ts);
+	else
+		pthread_cond_wait(cond, &control);
 }
 
 /* Opening and closing */
@@ -105,15 +127,6 @@ static int finish_geometry(struct export *x, struct err *err)
 	return 0;
 }
 
-/*
- * Leases are counted in memory.  They begin where no earlier process can have
- * come, so a lease from before a restart is never taken for a current one.
- */
-static u64 first_lease(void)
-{
-	return (u64)time(NULL) << 20;
-}
-
 static struct export *export_open(const struct export_spec *spec,
 				  struct err *err)
 {
@@ -155,7 +168,10 @@ static struct export *export_open(const struct export_spec *spec,
 		take_slot(x);
 		control_unlock();
 	}
-	x->lease = first_lease();
+	if (state_dir())
+		x->store = store_get(state_dir());
+	lease_load(x);
+	export_update_exclusive(x);
 	atomic_store(&x->refs, 1);
 	return x;
 
@@ -295,7 +311,10 @@ int exports_reload(const struct config *config, struct err *err)
 	return 0;
 }
 
-/** exports_sweep - close what was removed and is not used any more */
+/**
+ * exports_sweep - close what was removed and is not used any more; end the
+ * time in which a vdisk waits for its owner
+ */
 void exports_sweep(void)
 {
 	struct export **pos, *x, *dead = NULL;
@@ -303,6 +322,8 @@ void exports_sweep(void)
 	control_lock();
 	for (pos = &table; (x = *pos); ) {
 		if (atomic_load(&x->refs)) {
+			if (!x->opens && atomic_load(&x->exclusive))
+				export_update_exclusive(x);
 			pos = &x->next;
 			continue;
 		}
@@ -356,6 +377,27 @@ struct export *export_find(const char *name)
 	struct export *x = find_in(table, name);
 
 	return x && !atomic_load(&x->removed) ? x : NULL;
+}
+
+/**
+ * export_unstored - an export whose lease is to be written
+ * @st: to there
+ *
+ * Context: control_lock() held.
+ * Return: the export, with a reference, or NULL
+ */
+struct export *export_unstored(const struct store *st)
+{
+	struct export *x;
+
+	for (x = table; x; x = x->next) {
+		if (x->store != st || !x->lease.wanted || lease_is_stored(x) ||
+		    !atomic_load(&x->refs))
+			continue;
+		atomic_fetch_add(&x->refs, 1);
+		return x;
+	}
+	return NULL;
 }
 
 void export_put(struct export *x)

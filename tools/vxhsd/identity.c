@@ -40,24 +40,6 @@ static int make_dirs(const char *path)
 	return mkdir(dir, 0755) && errno != EEXIST ? -errno : 0;
 }
 
-/* Written beside its place and moved there, so it is whole or not there. */
-static int store_line(const char *path, const char *line)
-{
-	char tmp[4200];
-	int fd, ret = 0;
-
-	snprintf(tmp, sizeof(tmp), "%s.new", path);
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return -errno;
-	if (dprintf(fd, "%s\n", line) < 0 || fsync(fd))
-		ret = -errno;
-	close(fd);
-	if (!ret && rename(tmp, path))
-		ret = -errno;
-	return ret;
-}
-
 static void server_id_from_machine(void)
 {
 	char machine[64] = "";
@@ -76,16 +58,22 @@ static void load_server_id(const char *state_dir)
 	snprintf(path, sizeof(path), "%s/server-id", state_dir);
 	snprintf(self.state_dir, sizeof(self.state_dir), "%s", state_dir);
 	if (read_line(path, line, sizeof(line)) &&
-	    uuid_parse(line, self.server_id))
+	    uuid_parse(line, self.server_id)) {
+		if (!access(state_dir, W_OK))
+			return;
+		log_warn("cannot write to %s (%s); leases and the counts of lost writes end with this process",
+			 state_dir, strerror(errno));
+		self.state_dir[0] = '\0';
 		return;
+	}
 	if (!ret && uuid_random(self.server_id)) {
 		uuid_format(self.server_id, text);
-		ret = store_line(path, text);
+		ret = write_line(path, text);
 		if (!ret)
 			return;
 	}
 	self.state_dir[0] = '\0';
-	log_warn("cannot keep the server id in %s (%s); it is derived from the machine id",
+	log_warn("cannot keep the server id in %s (%s); it is derived from the machine id, and leases end with this process",
 		 state_dir, strerror(-ret));
 	server_id_from_machine();
 }
@@ -104,6 +92,12 @@ void identity_init(const char *state_dir)
 		       sizeof(self.boot_id)))
 		snprintf(self.boot_id, sizeof(self.boot_id), "%016llx",
 			 (unsigned long long)self.instance);
+}
+
+/** state_dir - where this server may keep things, or NULL */
+const char *state_dir(void)
+{
+	return *self.state_dir ? self.state_dir : NULL;
 }
 
 /** server_id - UUID of this server; it outlives the process */
@@ -193,7 +187,7 @@ void losses_store(const struct export *x)
 		return;
 	losses_path(x, path, sizeof(path));
 	snprintf(line, sizeof(line), "%u", atomic_load(&x->losses));
-	ret = store_line(path, line);
+	ret = write_line(path, line);
 	if (ret)
 		log_error("export %s: cannot note in %s that writes were lost: %s",
 			  x->name, path, strerror(-ret));

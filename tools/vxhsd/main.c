@@ -17,6 +17,7 @@
 #include "log.h"
 #include "loop.h"
 #include "session.h"
+#include "store.h"
 
 #define VERSION		"0.1.0"
 #define DRAIN_US	5000000
@@ -158,6 +159,7 @@ static int end(void)
 {
 	bool ok;
 
+	leases_keep();
 	listeners_stop();
 	loops_drain(now_us() + DRAIN_US);
 
@@ -172,6 +174,7 @@ static int end(void)
 	loops_stop();
 	sessions_close();
 	ok = exports_sync();
+	stores_stop();
 	exports_close();
 	return ok ? 0 : 1;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,7 +169,7 @@ static void release_opens(struct session *s)
 
 	for (i = 0; i < s->nr_slots; i++)
 		if (s->slots[i].open)
-			open_release(s->slots[i].open, OPEN_CLOSED);
+			open_release(s->slots[i].open);
 }
 
 /* Lanes and epochs */
@@ -242,6 +243,7 @@ static struct session *session_new(const struct vxhs_login *login,
 				   const struct conn *c)
 {
 	struct session *s = calloc(1, sizeof(*s));
+	char host[UUID_TEXT];
 
 	if (!s)
 		return NULL;
@@ -254,6 +256,9 @@ static struct session *session_new(const struct vxhs_login *login,
 	memcpy(s->host_id, login->host_id, 16);
 	addr_identity((const struct sockaddr *)&c->peer, s->peer);
 	addr_format((const struct sockaddr *)&c->peer, s->name);
+	uuid_format(s->host_id, host);
+	snprintf(s->text, sizeof(s->text), "%s (session %016llx, host %s)",
+		 s->name, (unsigned long long)s->id, host);
 	s->lane_count = login->lane_count;
 	atomic_store(&s->epoch, login->epoch);
 	atomic_store(&s->refs, 1);
@@ -442,7 +447,7 @@ static void release_forgotten(struct session *s, u64 now)
 		struct open *o = s->slots[i].open;
 
 		if (o && o->epoch != epoch && now > s->epoch_us + limit)
-			open_release(o, OPEN_CLOSED);
+			open_release(o);
 	}
 }
 

@@ -56,6 +56,7 @@ struct session {
 	u8 host_id[16];
 	u8 peer[16];			/* addr_identity() */
 	char name[ADDR_TEXT];		/* for messages */
+	char text[ADDR_TEXT + UUID_TEXT + 40];	/* the same, at length */
 
 	/* Any thread. */
 	atomic_uint epoch;

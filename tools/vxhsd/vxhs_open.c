@@ -115,8 +115,8 @@ static void opened(struct conn *c, struct io *io, const struct open *o)
 
 	g.handle = o->handle;
 	g.verifier = atomic_load(&o->export->verifier);
-	if (atomic_load(&o->mode) == VXHS_OPEN_RW)
-		g.lease = o->export->lease;
+	if (atomic_load(&o->mode) != VXHS_OPEN_RO)
+		g.lease = o->export->lease.number;
 	vxhs_put_geometry((void *)io->body, &g);
 	vxhs_answer(c, io, io->body, sizeof(struct vxhs_open_rsp));
 }
@@ -192,9 +192,8 @@ static bool poll_open(struct loop *loop, struct open_wait *w)
 	}
 	if (loop->now_us < w->until_us)
 		return false;
-	/* The fence stays: it is made of the I/O that is still under way. */
 	if (w->fresh)
-		open_release(w->open, OPEN_CLOSED);
+		open_give_up(w->open);
 	vxhs_answer_status(c, w->io, VXHS_ST_AGAIN);
 	return true;
 }
@@ -232,7 +231,7 @@ void vxhs_close_request(struct conn *c, struct io *io, u32 handle)
 	if (!status && (!o || o->epoch != n->lane->epoch))
 		status = VXHS_ST_NO_SESSION;
 	if (!status)
-		open_release(o, OPEN_CLOSED);
+		open_release(o);
 	control_unlock();
 	vxhs_answer_status(c, io, status);
 }
