@@ -13,10 +13,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import vxhs
 from harness import (Vxhsd, check, equal, eventually, main, skip, test,
                      tmpdir)
-from vxhs import (BUSY, CLOSE, NO_SESSION, OK, RO, RW, RW_SHARED, STALE,
+from vxhs import (BUSY, CLOSE, GOING_AWAY, NO_SESSION, OK, RO, RW, RW_SHARED, STALE,
                   TAKE_OVER, WRITE, Closed, NativeClient)
 
 KATO = 200
+EV_RESIZED, EV_GOING_AWAY, EV_LEASE_LOST = 1, 2, 3
 
 
 def client(d, vdisk='d', **kw):
@@ -287,6 +288,60 @@ def no_lease_is_given_that_a_restart_would_forget():
     finally:
         os.system('umount %s 2>/dev/null' % state)
         d.kill()
+
+
+# ------------------------------------------------------------ the end
+
+
+def wait_for_event(c, kind, handle=0):
+    def came():
+        if not any((e.op, e.tag) == (kind, handle) for e in c.events):
+            equal(c.ping(), OK)
+            return False
+        return True
+    return eventually(came, 'event %d did not come' % kind)
+
+
+@test
+def sigterm_lets_clients_leave_without_an_error():
+    path = os.path.join(tmpdir(), 'd')
+    d = Vxhsd('d=%s,size=1M' % path)
+    a, g = opened(d, features=vxhs.F_EVENTS, kato=5000)
+    b = client(d, kato=5000)    # does not listen to events
+    equal(b.open('d', RO)[0], OK)
+    new = client(d, login=False)
+    d.signal(signal.SIGTERM)
+    wait_for_event(a, EV_GOING_AWAY)
+    equal(a.write(g.handle, 0, b'l' * 512), OK, 'a WRITE after the event')
+    equal(a.open('d')[0], GOING_AWAY, 'OPEN')
+    equal(new.login(), GOING_AWAY, 'LOGIN')
+    again = client(d, session=a.session, epoch=2, login=False)
+    equal(again.login(2), GOING_AWAY, 'LOGIN of the next epoch')
+    equal(a.flush(g.handle)[0], OK)
+    check(d.process.poll() is None, 'it did not wait')
+    a.close()
+    equal(d.process.wait(3), 0, 'exit status')
+    Vxhsd.running.discard(d)
+    check('Sanitizer' not in d.log(), d.log())
+    with Vxhsd('d=%s,size=1M' % path, state_dir=d.dir) as e:
+        c, again = opened(e, session=a.session, epoch=2, lease=g.lease)
+        equal(again.verifier, g.verifier)
+        equal(c.read(again.handle, 0, 512), (OK, b'l' * 512))
+        c.logout()
+    b.close()
+
+
+@test
+def sigterm_waits_for_nobody_for_long():
+    for signals in 1, 2:
+        d = memory()
+        a, _ = opened(d, features=vxhs.F_EVENTS, kato=1000)
+        for _ in range(signals):
+            d.signal(signal.SIGTERM)
+            wait_for_event(a, EV_GOING_AWAY)
+        equal(d.process.wait(20), 0, 'exit status')
+        Vxhsd.running.discard(d)
+        a.close()
 
 
 if __name__ == '__main__':

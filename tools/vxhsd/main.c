@@ -20,6 +20,7 @@
 #include "store.h"
 
 #define VERSION		"0.1.0"
+#define LEAVE_US	5000000
 #define DRAIN_US	5000000
 #define SYNC_S		5
 #define RESERVED_FILES	256	/* not for connections */
@@ -154,12 +155,32 @@ static void too_late(int sig)
 	_exit(1);
 }
 
+/*
+ * What they have asked is served meanwhile.  A second signal says that there
+ * is no time for that.
+ */
+static void let_clients_leave(const sigset_t *signals)
+{
+	u64 wait = sessions_go_away(), until;
+	struct timespec pause = { .tv_nsec = 10000000 };
+	int sig;
+
+	until = now_us() + (wait < LEAVE_US ? wait : LEAVE_US);
+	while (sessions_stay() && now_us() < until) {
+		sessions_sweep(now_us());
+		sig = sigtimedwait(signals, NULL, &pause);
+		if (sig == SIGTERM || sig == SIGINT)
+			return;
+	}
+}
+
 /* Returns the exit status. */
-static int end(void)
+static int end(const sigset_t *signals)
 {
 	bool ok;
 
 	leases_keep();
+	let_clients_leave(signals);
 	listeners_stop();
 	loops_drain(now_us() + DRAIN_US);
 
@@ -218,7 +239,7 @@ int main(int argc, char **argv)
 	log_info("ready");
 	notify_ready();
 	serve(&signals, argc, argv);
-	ret = end();
+	ret = end(&signals);
 out:
 	config_free(&config);
 	return ret;

@@ -15,6 +15,7 @@
 
 /* Under control_lock(). */
 static struct session *sessions;
+static bool leaving;		/* the server ends; nobody comes in */
 
 void session_get(struct session *s)
 {
@@ -330,6 +331,7 @@ static struct lane *add_lane(struct session *s,
 	lane->loop = c->loop;
 	lane->epoch = login->epoch;
 	lane->index = login->lane;
+	lane->events = login->features & VXHS_F_EVENTS;
 	lane->conn = c;
 	atomic_store(&lane->refs, 1);
 	atomic_store(&lane->rx_us, c->loop->now_us);
@@ -372,7 +374,9 @@ enum vxhs_status session_login(const struct vxhs_login *login,
 		return VXHS_ST_INVALID;
 	control_lock();
 	s = find_session(login->session_id);
-	if (s) {
+	if (leaving) {
+		status = VXHS_ST_GOING_AWAY;
+	} else if (s) {
 		status = join(s, login, c);
 	} else {
 		s = session_new(login, c);
@@ -500,6 +504,49 @@ unsigned int sessions_sweep(u64 now)
 	}
 	control_unlock();
 	return soon;
+}
+
+/**
+ * sessions_go_away - ask all clients to leave; from now on none comes in
+ *
+ * Return: how long to wait for them, microseconds: the longest kato
+ */
+u64 sessions_go_away(void)
+{
+	struct session *s;
+	u32 kato_ms = 0;
+
+	control_lock();
+	leaving = true;
+	for (s = sessions; s; s = s->next) {
+		session_event(s, VXHS_EV_GOING_AWAY, 0);
+		if (s->kato_ms > kato_ms)
+			kato_ms = s->kato_ms;
+	}
+	control_unlock();
+	return (u64)kato_ms * 1000;
+}
+
+/** sessions_are_leaving - control_lock() held */
+bool sessions_are_leaving(void)
+{
+	return leaving;
+}
+
+/** sessions_stay - has somebody who was asked to leave not left yet? */
+bool sessions_stay(void)
+{
+	bool stay = false;
+	struct session *s;
+	unsigned int i;
+
+	control_lock();
+	for (s = sessions; s; s = s->next)
+		for (i = 0; i < s->lane_count; i++)
+			if (s->lanes[i] && s->lanes[i]->events)
+				stay = true;
+	control_unlock();
+	return stay;
 }
 
 /** sessions_close - all connections have ended; forget everybody */

@@ -25,6 +25,7 @@
  * @session: it belongs to; constant
  * @epoch: of its LOGIN; constant
  * @index: constant
+ * @events: its client wants to be told; constant
  * @refs: the connection's, one per use, one per message under way
  * @dead: replaced, closed, or its session is; read by every I/O
  * @rx_us: when bytes last came, or RX_DEAF; written by the loop, read by the
@@ -37,6 +38,7 @@ struct lane {
 	struct loop *loop;
 	u32 epoch;
 	u16 index;
+	bool events;
 	atomic_uint refs;
 	atomic_bool dead;
 	_Atomic u64 rx_us;
@@ -91,6 +93,9 @@ void session_get(struct session *s);
 void session_put(struct session *s);
 
 unsigned int sessions_sweep(u64 now);
+u64 sessions_go_away(void);
+bool sessions_stay(void);
+bool sessions_are_leaving(void);
 void sessions_close(void);
 
 #endif /* _VXHSD_SESSION_H */

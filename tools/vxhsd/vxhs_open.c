@@ -155,6 +155,8 @@ void vxhs_open_request(struct conn *c, struct io *io, size_t len)
 	}
 	control_lock();
 	status = lane_verdict(n->lane);
+	if (!status && sessions_are_leaving())
+		status = VXHS_ST_GOING_AWAY;
 	if (!status)
 		status = open_vdisk(n->lane->session, n->lane->epoch, &want,
 				    &o, &fresh);
