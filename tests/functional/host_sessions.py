@@ -344,5 +344,106 @@ def sigterm_waits_for_nobody_for_long():
         a.close()
 
 
+# ------------------------------------------------------------ resize
+
+
+def config(path, *exports):
+    with open(path, 'w') as file:
+        for name, target, size in exports:
+            file.write('[export %s]\ntarget = %s\n' % (name, target))
+            if size:
+                file.write('size = %d\n' % size)
+
+
+def resized(d, c, g, name, size, lease=0):
+    wait_for_event(c, EV_RESIZED, g.handle)
+    c.events.clear()
+    status, now = c.open(name, RW, lease=lease)
+    equal((status, now.handle, now.size), (OK, g.handle, size), 'OPEN')
+    if lease:
+        equal(now.lease, lease)
+    v34 = vxhs.V34Client(d.addr, d.port, name)
+    equal(v34.stat(), (0, size), 'STAT')
+    v34.close()
+
+
+@test
+def a_vdisk_grows_and_shrinks_while_it_is_used():
+    directory = tmpdir()
+    conf, file = (os.path.join(directory, n) for n in ('conf', 'file'))
+    free = file + '2'
+    M = 1 << 20
+    with open(free, 'wb') as f:
+        f.truncate(M)
+
+    def configure(mem, sized):
+        config(conf, ('mem', 'memory', mem), ('sized', file, sized),
+               ('free', free, 0))
+
+    configure(M, M)
+    with Vxhsd(args=('--config', conf)) as d:
+        c = {}
+        for name in 'mem', 'sized', 'free':
+            c[name] = opened(d, name, kato=5000, features=vxhs.F_EVENTS)
+            a, g = c[name]
+            equal(a.write(g.handle, M - 512, b'e' * 512), OK)
+            equal(a.write(g.handle, M, b'e' * 512), vxhs.INVALID)
+
+        # They grow: two by the configuration, one by itself.
+        os.truncate(free, 3 * M)
+        configure(4 * M, 2 * M)
+        d.signal(signal.SIGHUP)
+        for name, size in ('mem', 4 * M), ('sized', 2 * M), ('free', 3 * M):
+            a, g = c[name]
+            resized(d, a, g, name, size, g.lease)
+            equal(a.read(g.handle, M - 512, 1024), (OK, b'e' * 512 +
+                                                    bytes(512)), name)
+            equal(a.write(g.handle, size - 512, b'g' * 512), OK)
+            equal(a.write(g.handle, size, b'g' * 512), vxhs.INVALID)
+        equal(os.stat(file).st_size, 2 * M)
+
+        # They shrink; the configuration cannot cut a file.
+        configure(2 * M, M)
+        os.truncate(free, M)
+        d.signal(signal.SIGHUP)
+        for name, size in ('mem', 2 * M), ('free', M):
+            a, g = c[name]
+            resized(d, a, g, name, size)
+            equal(a.io(vxhs.READ, g.handle, size, 512), vxhs.INVALID)
+            equal(a.write(g.handle, size, b'g' * 512), vxhs.INVALID)
+        check('export free: it SHRANK' in d.log(), 'nobody is warned')
+        check('not the 1048576 of size=' in d.log(), 'no word of the file')
+        equal(os.stat(file).st_size, 2 * M)
+        equal(os.stat(free).st_size, M)
+        a, g = c['sized']
+        equal(a.read(g.handle, 2 * M - 512, 512), (OK, b'g' * 512))
+        equal([e for e in a.events if e.op == EV_RESIZED], [])
+
+        # What was cut off is gone.
+        configure(3 * M, 2 * M)
+        d.signal(signal.SIGHUP)
+        a, g = c['mem']
+        resized(d, a, g, 'mem', 3 * M)
+        for at in range(2 * M, 3 * M, 1 << 17):
+            equal(a.read(g.handle, at, 1 << 17), (OK, bytes(1 << 17)))
+        for a, g in c.values():
+            a.logout()
+
+
+@test
+def what_cannot_be_resized_keeps_its_size():
+    conf = os.path.join(tmpdir(), 'conf')
+    config(conf, ('d', 'memory', 1 << 20))
+    with Vxhsd(args=('--config', conf)) as d:
+        a, g = opened(d, features=vxhs.F_EVENTS)
+        for size, word in (1 << 40, 'cannot have more'), (1234, 'multiple'):
+            config(conf, ('d', 'memory', size))
+            d.signal(signal.SIGHUP)
+            eventually(lambda: word in d.log() and not a.ping(), 'no word')
+            equal(a.open('d')[1].size, 1 << 20)
+        equal(a.events, [])
+        a.logout()
+
+
 if __name__ == '__main__':
     main()

@@ -66,6 +66,8 @@ int config_add_listen(struct config *config, const char *text,
 void config_free(struct config *config);
 bool export_spec_equal(const struct export_spec *a,
 		       const struct export_spec *b);
+bool export_spec_resized(const struct export_spec *a,
+			 const struct export_spec *b);
 struct export_spec *export_spec_dup(const struct export_spec *spec);
 void export_spec_free(struct export_spec *spec);
 

@@ -40,8 +40,15 @@ struct export_spec *export_spec_dup(const struct export_spec *spec)
 bool export_spec_equal(const struct export_spec *a,
 		       const struct export_spec *b)
 {
+	return export_spec_resized(a, b) && a->size == b->size;
+}
+
+/** export_spec_resized - do they differ in nothing but size, if at all? */
+bool export_spec_resized(const struct export_spec *a,
+			 const struct export_spec *b)
+{
 	return !strcmp(a->name, b->name) && !strcmp(a->target, b->target) &&
-	       a->size == b->size && a->block == b->block &&
+	       a->block == b->block &&
 	       a->read_only == b->read_only &&
 	       a->write_through == b->write_through &&
 	       a->has_id == b->has_id && !memcmp(a->id, b->id, 16);

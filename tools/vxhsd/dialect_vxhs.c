@@ -236,7 +236,7 @@ static u16 prepare_io(struct conn *c, struct io *io,
 	if (!use)
 		return VXHS_ST_NO_SESSION;
 	if (req->opcode != VXHS_OP_FLUSH) {
-		status = vxhs_check_io(req, use->export->geometry.size,
+		status = vxhs_check_io(req, atomic_load(&use->export->size),
 				       use->export->geometry.logical_block,
 				       GRANT_IO);
 		if (status)

@@ -124,6 +124,7 @@ static int finish_geometry(struct export *x, struct err *err)
 		g->caps |= VXHS_CAP_READ_ONLY;
 	}
 	memcpy(g->vdisk_id, x->vdisk_id, 16);
+	atomic_store(&x->size, g->size);
 	return 0;
 }
 
@@ -224,7 +225,7 @@ static int open_new(const struct export_spec *specs, struct export **fresh,
 	for (spec = specs; spec; spec = spec->next) {
 		control_lock();
 		x = find_in(table, spec->name);
-		if (x && !export_spec_equal(x->spec, spec)) {
+		if (x && !export_spec_resized(x->spec, spec)) {
 			control_unlock();
 			return err_set(err,
 				       "export %s: it was changed; remove it, reload, and add it again when nobody uses it",
@@ -271,6 +272,62 @@ static void set_removed(struct export *x, bool removed)
 		atomic_fetch_add(&x->refs, 1);
 }
 
+/* Whoever has it open is told, and reads the truth with OPEN. */
+static void set_size(struct export *x, u64 size)
+{
+	u64 old = atomic_load(&x->size);
+	struct open *o;
+
+	if (size == old)
+		return;
+	if (size < old)
+		log_warn("export %s: it SHRANK from %llu to %llu bytes; what was behind that is gone for those who use it",
+			 x->name, (unsigned long long)old,
+			 (unsigned long long)size);
+	else
+		log_info("export %s: it grew from %llu to %llu bytes", x->name,
+			 (unsigned long long)old, (unsigned long long)size);
+	control_lock();
+	atomic_store(&x->size, size);
+	for (o = x->opens; o; o = o->next)
+		if (o->epoch == atomic_load(&o->session->epoch))
+			session_event(o->session, VXHS_EV_RESIZED, o->handle);
+	control_unlock();
+}
+
+static void resize(struct export *x, const struct export_spec *spec)
+{
+	u32 block = x->geometry.logical_block;
+	struct err err = { 0 };
+	u64 size;
+
+	if (spec->size % block) {
+		log_error("export %s: it keeps its size: %llu bytes are not a multiple of its block size of %u bytes",
+			  x->name, (unsigned long long)spec->size, block);
+		return;
+	}
+	if (x->backend->resize(x, spec, &size, &err)) {
+		log_error("%s; it keeps its size", err.text);
+		return;
+	}
+	control_lock();
+	x->spec->size = spec->size;
+	control_unlock();
+	set_size(x, size - size % block);
+}
+
+/* The table changes in this thread alone. */
+static void resize_all(const struct export_spec *specs)
+{
+	struct export *x;
+
+	for (; specs; specs = specs->next) {
+		x = find_in(table, specs->name);
+		if (x)
+			resize(x, specs);
+	}
+}
+
 /**
  * exports_reload - make the exports what the configuration says, the first
  * time and later
@@ -278,6 +335,7 @@ static void set_removed(struct export *x, bool removed)
  * @err: why nothing was changed
  *
  * What is no longer there takes no new OPEN and goes when nobody uses it.
+ * What has another size shows it, and tells those who have it open.
  *
  * Return: 0, or -1 with the old set kept
  */
@@ -308,6 +366,7 @@ int exports_reload(const struct config *config, struct err *err)
 			 x->write_through ? ", cache=none" : "");
 	}
 	control_unlock();
+	resize_all(config->exports);
 	return 0;
 }
 

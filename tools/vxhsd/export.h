@@ -47,18 +47,20 @@ struct export {
 	bool read_only;
 	bool write_through;		/* cache=none */
 	u8 vdisk_id[16];
-	struct vxhs_geometry geometry;	/* without handle and lease */
+	struct vxhs_geometry geometry;	/* without handle, lease and size */
 	int slot;			/* of the loops' registered files, -1 */
 
 	/* The backend's, constant while the export lives. */
 	int fd;				/* for I/O; holds the lock */
 	int sync_fd;			/* for FLUSH alone, see flush.c */
 	u8 *mem;
+	u64 mem_reserved;		/* bytes of @mem that it may grow to */
 	u32 dio_align;			/* bytes; 1 where anything goes */
 	bool can_punch;
 
 	/* Any thread, without the lock. */
 	atomic_uint refs;
+	_Atomic u64 size;		/* bytes */
 	_Atomic u64 verifier;
 	atomic_uint losses;		/* writebacks that failed */
 	atomic_bool exclusive;		/* some session has it so */

@@ -377,6 +377,9 @@ u16 use_verdict(const struct use *use, const struct io *io)
 	const struct export *x = use->export;
 	u16 status;
 
+	/* It may have shrunk since the header was checked. */
+	if (io->offset + io->length > atomic_load(&x->size))
+		return VXHS_ST_INVALID;
 	if (changes(io) && x->read_only)
 		return VXHS_ST_READ_ONLY;
 	if (!use->lane)

@@ -114,6 +114,7 @@ static void opened(struct conn *c, struct io *io, const struct open *o)
 	struct vxhs_geometry g = o->export->geometry;
 
 	g.handle = o->handle;
+	g.size = atomic_load(&o->export->size);
 	g.verifier = atomic_load(&o->export->verifier);
 	if (atomic_load(&o->mode) != VXHS_OPEN_RO)
 		g.lease = o->export->lease.number;
