@@ -23,6 +23,7 @@
 #include "loop.h"
 
 #define ZEROES_MAX_SLOW	(16u << 20)	/* where zeros must be written */
+#define FAR_AWAY	((off_t)1 << 42) /* behind the end of any file */
 
 static int open_flags(const struct export *x)
 {
@@ -78,7 +79,8 @@ static int take_lock(struct export *x, const struct export_spec *spec,
 	u64 since = now_us();
 	bool held;
 
-	if (x->read_only)
+	/* What is shared is locked when it is asked for, see group.c. */
+	if (x->read_only || x->shared)
 		return 0;
 	do {
 		if (!fcntl(x->fd, F_OFD_SETLK, &lock))
@@ -200,6 +202,10 @@ static void probe_fallocate(struct export *x)
 {
 	off_t at = (off_t)((x->geometry.size + 1048575) & ~(u64)1048575);
 
+	/* Another server may be growing it. */
+	if (x->shared && at < FAR_AWAY)
+		at = FAR_AWAY;
+
 	x->can_punch = !fallocate(x->fd, FALLOC_FL_PUNCH_HOLE |
 				  FALLOC_FL_KEEP_SIZE, at, 1048576);
 }
@@ -287,7 +293,7 @@ int blockdev_open(struct export *x, const struct export_spec *spec,
 	struct stat st;
 
 	/* O_EXCL: nobody on this host mounts or maps it meanwhile. */
-	if (open_target(x, spec, x->read_only ? 0 : O_EXCL, err))
+	if (open_target(x, spec, x->read_only || x->shared ? 0 : O_EXCL, err))
 		return -1;
 	if (fstat(x->fd, &st) || ioctl(x->fd, BLKGETSIZE64, &size) ||
 	    ioctl(x->fd, BLKSSZGET, &logical))

@@ -14,6 +14,7 @@
  * @target: a path, or "memory"
  * @size: bytes, 0 if not given
  * @block: bytes of a logical block, 0 if not given
+ * @shared: folder of the group of exports that servers share, or NULL
  * @read_only: refuses writes
  * @write_through: cache=none
  * @has_id: @id was given
@@ -23,6 +24,7 @@ struct export_spec {
 	struct export_spec *next;
 	char name[VXHS_NAME_MAX + 1];
 	char *target;
+	char *shared;
 	u64 size;
 	u32 block;
 	bool read_only;

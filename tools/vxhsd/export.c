@@ -128,6 +128,20 @@ static int finish_geometry(struct export *x, struct err *err)
 	return 0;
 }
 
+static int find_store(struct export *x, struct err *err)
+{
+	const char *dir = x->spec->shared ? x->spec->shared : state_dir();
+	struct err why = { 0 };
+
+	x->shared = x->spec->shared;
+	if (!dir)
+		return 0;
+	x->store = store_get(dir, x->shared, &why);
+	if (x->store)
+		return 0;
+	return err_set(err, "export %s: %s", x->name, why.text);
+}
+
 static struct export *export_open(const struct export_spec *spec,
 				  struct err *err)
 {
@@ -153,6 +167,8 @@ static struct export *export_open(const struct export_spec *spec,
 		err_set(err, "export %s: not enough memory", spec->name);
 		goto fail;
 	}
+	if (find_store(x, err))
+		goto fail;
 	x->backend = choose_backend(spec);
 	if (x->backend->open(x, spec, err))
 		goto fail;
@@ -169,10 +185,11 @@ static struct export *export_open(const struct export_spec *spec,
 		take_slot(x);
 		control_unlock();
 	}
-	if (state_dir())
-		x->store = store_get(state_dir());
-	lease_load(x);
-	export_update_exclusive(x);
+	if (!x->shared) {
+		lease_read(x, &x->lease);
+		x->ours = true;
+		export_update_exclusive(x);
+	}
 	atomic_store(&x->refs, 1);
 	return x;
 
@@ -299,6 +316,7 @@ static void resize(struct export *x, const struct export_spec *spec)
 {
 	u32 block = x->geometry.logical_block;
 	struct err err = { 0 };
+	bool ours;
 	u64 size;
 
 	if (spec->size % block) {
@@ -306,13 +324,19 @@ static void resize(struct export *x, const struct export_spec *spec)
 			  x->name, (unsigned long long)spec->size, block);
 		return;
 	}
-	if (x->backend->resize(x, spec, &size, &err)) {
+	control_lock();
+	ours = x->ours;
+	control_unlock();
+	/* It is looked at again before anybody uses it here. */
+	if (ours && x->backend->resize(x, spec, &size, &err)) {
 		log_error("%s; it keeps its size", err.text);
 		return;
 	}
 	control_lock();
 	x->spec->size = spec->size;
 	control_unlock();
+	if (!ours)
+		return;
 	set_size(x, size - size % block);
 }
 
@@ -359,11 +383,13 @@ int exports_reload(const struct config *config, struct err *err)
 		fresh = x->next;
 		x->next = table;
 		table = x;
-		log_info("export %s: %s %s, %llu bytes%s%s", x->name,
+		log_info("export %s: %s %s, %llu bytes%s%s%s%s", x->name,
 			 x->backend->name, x->spec->target,
 			 (unsigned long long)x->geometry.size,
 			 x->read_only ? ", read-only" : "",
-			 x->write_through ? ", cache=none" : "");
+			 x->write_through ? ", cache=none" : "",
+			 x->shared ? ", shared by " : "",
+			 x->shared ? x->spec->shared : "");
 	}
 	control_unlock();
 	resize_all(config->exports);
@@ -439,6 +465,33 @@ struct export *export_find(const char *name)
 }
 
 /**
+ * export_tries - how often the locks of a shared export were asked for
+ * @name: of the export
+ *
+ * Context: control_lock() held.
+ */
+u64 export_tries(const char *name)
+{
+	const struct export *x = export_find(name);
+
+	return x && x->shared ? store_tries(x->store) : 0;
+}
+
+/**
+ * export_next - go through all exports
+ * @x: the one before, or NULL
+ *
+ * Context: control_lock() held.
+ */
+struct export *export_next(struct export *x)
+{
+	x = x ? x->next : table;
+	while (x && !atomic_load(&x->refs))
+		x = x->next;
+	return x;
+}
+
+/**
  * export_unstored - an export whose lease is to be written
  * @st: to there
  *
@@ -447,11 +500,11 @@ struct export *export_find(const char *name)
  */
 struct export *export_unstored(const struct store *st)
 {
-	struct export *x;
+	struct export *x = NULL;
 
-	for (x = table; x; x = x->next) {
-		if (x->store != st || !x->lease.wanted || lease_is_stored(x) ||
-		    !atomic_load(&x->refs))
+	while ((x = export_next(x))) {
+		if (x->store != st || !x->ours || !x->lease.wanted ||
+		    lease_is_stored(x))
 			continue;
 		atomic_fetch_add(&x->refs, 1);
 		return x;

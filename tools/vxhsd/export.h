@@ -44,6 +44,7 @@ struct export {
 	const struct backend *backend;
 	struct export_spec *spec;
 	struct store *store;		/* of its lease; NULL if nothing is kept */
+	bool shared;			/* with other servers, as is the store */
 	bool read_only;
 	bool write_through;		/* cache=none */
 	u8 vdisk_id[16];
@@ -72,6 +73,7 @@ struct export {
 	struct open *opens;
 	struct use *uses;
 	struct lease lease;
+	bool ours;			/* always, unless it is shared */
 };
 
 enum open_state {
@@ -134,6 +136,8 @@ void exports_close(void);
 void exports_sweep(void);
 
 struct export *export_find(const char *name);
+u64 export_tries(const char *name);
+struct export *export_next(struct export *x);
 struct export *export_unstored(const struct store *st);
 void export_put(struct export *x);
 void export_lost_writes(struct export *x);

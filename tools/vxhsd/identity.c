@@ -11,6 +11,7 @@
 #include "export.h"
 #include "identity.h"
 #include "log.h"
+#include "store.h"
 
 #define XATTR_ID	"user.vxhs.id"
 
@@ -113,13 +114,17 @@ u64 server_instance(void)
 }
 
 /**
- * identity_derived - a vdisk's id from the server's and its name
+ * identity_derived - a vdisk's id from its name and the server's id, or that
+ * of the group of exports that servers share
  * @x: the export; an id from its configuration goes first
  */
 void identity_derived(struct export *x)
 {
 	if (x->spec->has_id)
 		memcpy(x->vdisk_id, x->spec->id, 16);
+	else if (x->shared)
+		uuid_from_hash(x->vdisk_id, store_group(x->store), 16, x->name,
+			       strlen(x->name));
 	else
 		uuid_from_hash(x->vdisk_id, self.server_id, 16, x->name,
 			       strlen(x->name));
@@ -134,7 +139,7 @@ void identity_of_file(struct export *x)
 	char text[UUID_TEXT] = "";
 	u8 id[16];
 
-	if (x->spec->has_id) {
+	if (x->spec->has_id || x->shared) {
 		identity_derived(x);
 		return;
 	}

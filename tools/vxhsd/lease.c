@@ -49,14 +49,16 @@ static bool parse(const char *line, struct lease *l)
 }
 
 /**
- * lease_load - take up a vdisk's lease where its last server left it
+ * lease_read - take up a vdisk's lease where its last server left it
  * @x: the export, its id known
+ * @l: the result
  *
  * A lease that was held then is kept for its owner for one kato.
+ *
+ * Context: may block as long as a disk.
  */
-void lease_load(struct export *x)
+void lease_read(const struct export *x, struct lease *l)
 {
-	struct lease *l = &x->lease;
 	char path[4200], line[160];
 
 	memset(l, 0, sizeof(*l));

@@ -36,7 +36,7 @@ struct lease {
 	u64 grace_us;
 };
 
-void lease_load(struct export *x);
+void lease_read(const struct export *x, struct lease *l);
 bool lease_is_stored(const struct export *x);
 bool lease_is_of(const struct export *x, const struct session *s);
 bool lease_waits(const struct export *x, const struct session *s, u32 mode);

@@ -37,6 +37,7 @@ static const char help[] =
 "                                             cache\n"
 "                           id=UUID           the vdisk's identity\n"
 "                           block=512         logical block size, to 4096\n"
+"                           shared=DIR        with a second server, see vxhsd(8)\n"
 "  --listen ADDR[:PORT]   default: every address, port 9999; may be repeated\n"
 "  --config FILE          read exports and settings; SIGHUP reads them again\n"
 "  --threads N            default: one per CPU\n"

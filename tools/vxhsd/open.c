@@ -8,6 +8,7 @@
 #include "io.h"
 #include "log.h"
 #include "session.h"
+#include "store.h"
 
 /* Who has it open */
 
@@ -147,7 +148,8 @@ static struct open *open_new_for(struct session *s, struct export *x)
  * @fresh: this session did not have it open in any epoch
  *
  * Context: control_lock() held.
- * Return: VXHS_ST_OK; the answer waits while open_must_wait(*out)
+ * Return: VXHS_ST_OK; the answer waits while open_must_wait(*out).  AGAIN: the
+ * storage is with another server, and has been asked for
  */
 enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 			    const struct vxhs_open *want, struct open **out,
@@ -160,6 +162,10 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 		return VXHS_ST_NOT_FOUND;
 	if (want->mode != VXHS_OPEN_RO && x->read_only)
 		return VXHS_ST_READ_ONLY;
+	if (!x->ours) {
+		store_want(x->store);
+		return VXHS_ST_AGAIN;
+	}
 	if (want->lease && want->lease != x->lease.number)
 		return VXHS_ST_STALE;
 	if (!(want->options & VXHS_OPEN_TAKE_OVER) &&
@@ -382,6 +388,9 @@ u16 use_verdict(const struct use *use, const struct io *io)
 		return VXHS_ST_INVALID;
 	if (changes(io) && x->read_only)
 		return VXHS_ST_READ_ONLY;
+	/* v34 has no fences, and nothing says when it must stop. */
+	if (!use->lane && x->shared)
+		return VXHS_ST_BUSY;
 	if (!use->lane)
 		return changes(io) && atomic_load(&x->exclusive) ?
 		       VXHS_ST_BUSY : VXHS_ST_OK;
