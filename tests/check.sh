@@ -62,15 +62,19 @@ part_build() {
 }
 
 part_unit() {
-	local test
+	local test model
+	# One process that only computes, beside those that mostly wait.
+	step model 900 tests/model/check.sh &
+	model=$!
 	for test in build/asan/unit/*_test; do
 		step "unit-$(basename "$test")" 300 \
 			env CMOCKA_MESSAGE_OUTPUT=TAP "$test"
 	done
-	for test in tests/functional/host_*; do
+	for test in tests/functional/host_* tests/fault/host_*; do
 		step "$(basename "${test%.*}")" 600 \
 			env VXHSD="$top/build/asan/vxhsd" "$test"
 	done
+	wait $model
 }
 
 # machine NAME TIMEOUT RUNNER LOGVARIABLE ARGUMENTS...: a step in a guest, whose
