@@ -94,6 +94,7 @@ part_uml() {
 	step uml-module 600 flock build/.lock make tools uml-module
 	machine kunit 300 uml -- tests/uml/kunit.sh
 	for test in tests/functional/uml_*; do
+		[ -x "$test" ] || continue
 		machine "$(basename "${test%.*}")" 1200 uml -- \
 			tests/uml/leak-check.sh "$test"
 	done
@@ -104,6 +105,7 @@ part_vm() {
 	step vm-module 600 flock build/.lock make tools vm-module
 	step demo 900 make -s demo
 	for test in tests/functional/vm_*; do
+		[ -x "$test" ] || continue
 		name=$(basename "${test%.*}")
 		# A script may say how it wants to be run, once or several
 		# times: "# vm-run: OPTIONS OF tests/vm/run -- env NAME=VALUE".
