@@ -68,6 +68,19 @@ def quiet_port():
                 continue
 
 
+def stacks(pid):
+    """Where the threads of a process are in the kernel, for root."""
+    folder = '/proc/%d/task' % pid
+    for task in os.listdir(folder) if os.path.isdir(folder) else ():
+        try:
+            with open('%s/%s/comm' % (folder, task)) as comm, \
+                    open('%s/%s/stack' % (folder, task)) as stack:
+                yield '%s: %s' % (comm.read().strip(), ' < '.join(
+                    line.split()[-1] for line in stack))
+        except OSError:
+            pass
+
+
 class Lab:
     def __init__(self, args, folder):
         self.args, self.folder = args, folder
@@ -186,6 +199,8 @@ class Lab:
                 print('# ' + line)
         for i, server in enumerate(self.servers):
             for line in server.log().splitlines()[-10:] if server else ():
+                print('# server %d: %s' % (i, line))
+            for line in stacks(server.pid) if server else ():
                 print('# server %d: %s' % (i, line))
 
     def stop(self):
@@ -572,6 +587,9 @@ def hang_disk(lab, rng):
         lab.devices.flows(but=[number])
         time.sleep(seconds * lab.kato)
         lab.devices.flows(but=[number])
+    except Hung:
+        lab.diagnose()          # while it lasts
+        raise
     finally:
         lab.store.go_on(number)
 
