@@ -92,6 +92,9 @@ class Lab:
             if args.loops else storage.Files(args, folder, self.names)
         self.files = self.store.paths
         self.servers = [None] * args.servers
+        self.shared = os.path.join(args.store or folder, 'shared')
+        if args.servers > 1:
+            os.makedirs(self.shared, exist_ok=True)
         self.ports = [quiet_port() for _ in self.servers]
         self.proxies = []
         self.devices = None
@@ -123,7 +126,10 @@ class Lab:
         self.devices.flows()
 
     def start_server(self, i):
-        exports = ['%s=%s%s' % (self.names[n], path, self.args.export)
+        options = self.args.export
+        if len(self.servers) > 1:
+            options += ',cache=none,shared=' + self.shared
+        exports = ['%s=%s%s' % (self.names[n], path, options)
                    for n, path in self.files.items()]
         end = time.monotonic() + self.args.patience
         while True:
@@ -745,7 +751,8 @@ def parse():
     parser.add_argument('--summary', metavar='FILE', help='as JSON')
     parser.add_argument('--keep-going', action='store_true',
                         help='also after a check that failed')
-    parser.add_argument('--servers', type=int, default=1, choices=(1, 2))
+    parser.add_argument('--servers', type=int, default=1, choices=(1, 2),
+                        help='two share their storage')
     parser.add_argument('--paths', type=int, default=2, metavar='N',
                         help='portals of each server, a proxy each')
     parser.add_argument('--disks', type=int, default=4)

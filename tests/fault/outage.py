@@ -84,7 +84,10 @@ def measure(kind, run):
     from vm import host
     folder = tmpdir()
     pair = kind == 'failover'
-    export = 'd=%s/d,size=16M%s' % (folder, ',cache=none' if pair else '')
+    export = 'd=%s/d,size=16M' % folder
+    if pair:
+        os.mkdir(folder + '/shared')
+        export += ',cache=none,shared=%s/shared' % folder
     servers = [Vxhsd(export) for _ in range(2 if pair else 1)]
     watch = Watch([host(s) for s in servers], folder, run,
                   ['--lanes', '2', '--kato', '1'])

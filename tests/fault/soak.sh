@@ -31,5 +31,5 @@ soak() { # NAME OPTION...
 }
 
 soak one --loops --attach-options=--digests
-soak pair --servers 2 --paths 1 --export ,cache=none
+soak pair --servers 2 --paths 1
 exit $status

@@ -15,8 +15,8 @@ from faultlab import lab
 from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
 from vm import Raw, detach, host, settle, show, vxhsctl
 
-PAIR = ('--servers', '2', '--paths', '1', '--export', ',cache=none',
-        '--kato', '300', '--load-options=--qd 16')
+PAIR = ('--servers', '2', '--paths', '1', '--kato', '300',
+        '--load-options=--qd 16')
 
 
 @test
@@ -44,12 +44,14 @@ def a_take_over_from_a_host_of_a_pair():
 
 class Pair:
     def __init__(self, **kw):
-        self.path = os.path.join(tmpdir(), 'd')
+        self.folder = tmpdir()
+        os.mkdir(self.folder + '/shared')
         self.kw = kw
         self.servers = [self.start(), self.start()]
 
     def start(self, **kw):
-        return Vxhsd('d=%s,size=16M,cache=none' % self.path, **self.kw, **kw)
+        return Vxhsd('d=%s/d,size=16M,cache=none,shared=%s/shared' % (
+            self.folder, self.folder), **self.kw, **kw)
 
     def attach(self, *options):
         out, _ = vxhsctl('attach', ','.join(map(host, self.servers)), 'd',
