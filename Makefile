@@ -158,7 +158,7 @@ uninstall:
 	rm -f $(DESTDIR)/lib/modules/*/updates/vxhs.ko
 
 ## Trying and testing.
-.PHONY: setup demo check bench profile netlink-gen netlink-check
+.PHONY: setup demo check soak bench profile netlink-gen netlink-check
 setup:
 	@tests/lib/setup.sh all
 demo:
@@ -169,6 +169,11 @@ CHECKS := $(addprefix check-,build unit uml vm)
 .PHONY: $(CHECKS)
 $(CHECKS):
 	@tests/check.sh $(@:check-%=%)
+
+# HOURS of faults; SEED=N: another order of them.
+soak:
+	@tests/lib/setup.sh check
+	@PATH="$$PATH:/usr/sbin:/sbin" tests/fault/soak.sh "$(HOURS)" $(SEED)
 
 # QUICK=1: the rows that have a goal, in shorter runs.
 bench:
@@ -206,6 +211,7 @@ help:
 	@echo '    check-unit       unit tests and vxhsd on this host, with sanitizers'
 	@echo '    check-uml        KUnit and functional tests in user-mode Linux, with sanitizers'
 	@echo '    check-vm         functional tests in a VM of the stock Debian kernel'
+	@echo '  soak             faults under load for HOURS=n; results in build/soak'
 	@echo '  bench            vxhs beside NVMe/TCP and nbd: tables and plots in Documentation/performance;'
 	@echo '                   QUICK=1 takes 5 minutes, and writes to build/bench'
 	@echo '  profile          where ROW=randread-4k-qd32 spends its instructions, by function'

@@ -607,6 +607,13 @@ static int vxhs_nl_parse_disk(struct nlattr *nest, struct vxhs_attach *attach,
 				   VXHS_MAX_LANES);
 		return -EINVAL;
 	}
+	/* The block layer has no use for more queues of a kind than CPUs. */
+	if (attach->poll_lanes > num_possible_cpus()) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "more polled lanes than CPUs; this host has %u",
+				   num_possible_cpus());
+		return -EINVAL;
+	}
 	attach->index = -1;
 	if (tb[VXHS_A_DISK_INDEX])
 		attach->index = nla_get_u32(tb[VXHS_A_DISK_INDEX]);

@@ -3,6 +3,7 @@
 them is class Devices; there is one kind in user space (client.py) and one of
 block devices (the driver, and load.c on each)."""
 
+import json
 import os
 import subprocess
 import sys
@@ -196,20 +197,21 @@ class Devices:
         """An administrator has taken note that writes were lost."""
         self.each('ack-loss', 'acknowledged')
 
-    can_freeze = False
-
     def readers(self):
         """{number: path} of what can be read directly."""
         return {}
+
+    def diagnosis(self):
+        """Lines on how all stands."""
+        for load in self.loads:
+            yield load.state()
 
 
 class UserDevices(Devices):
     """One session of client.py with all vdisks."""
 
-    can_freeze = True
-
     def __init__(self, folder, run, seed, names, portals, patience, blocks,
-                 kato, options=()):
+                 kato, options=(), load_options=()):
         super().__init__(folder, run, seed, names, patience)
         command = [sys.executable, os.path.join(HERE, 'client.py'),
                    '--seed', str(seed), '--run', str(run),
@@ -219,7 +221,8 @@ class UserDevices(Devices):
         for number, name in names.items():
             command += ['--vdisk', '%d:%s:%s' % (number, name,
                                                  self.logs[number])]
-        self.loads = [Load(command + list(options), self.numbers, self.told)]
+        command += [*options, *load_options]
+        self.loads = [Load(command, self.numbers, self.told)]
 
     def freeze(self, number):
         self.loads[0].process.send_signal(number)
@@ -229,20 +232,21 @@ class BlockDevices(Devices):
     """Block devices of the driver, load.c on each of them."""
 
     def __init__(self, folder, run, seed, names, portals, patience, blocks,
-                 kato, options=()):
+                 kato, options=(), load_options=()):
         super().__init__(folder, run, seed, names, patience)
         where = ','.join('%s:%d' % portal for portal in portals)
         self.devices = {}
         try:
             for number, name in names.items():
                 self.devices[number] = self.vxhsctl(
-                    'attach', where, name, *options).strip()
+                    'attach', where, name, '--kato', str(kato / 1000),
+                    *options).strip()
                 self.loads.append(Load(
                     [os.path.join(TOP, 'build', 'fault', 'load'),
                      '--device', self.devices[number],
                      '--log', self.logs[number], '--seed', str(seed + number),
                      '--run', str(run), '--disk', str(number),
-                     '--blocks', str(blocks), '--zeros', '2'],
+                     '--blocks', str(blocks), '--zeros', '2', *load_options],
                     [number], self.told))
         except BaseException:
             self.kill()
@@ -262,9 +266,14 @@ class BlockDevices(Devices):
         return done.stdout
 
     def ack_loss(self):
+        # With nothing under way: a FLUSH must not succeed before its log
+        # knows why.
+        self.pause()
         for device in self.devices.values():
-            self.vxhsctl('ack-loss', device)
+            if json.loads(self.vxhsctl('show', device, '--json'))['lost']:
+                self.vxhsctl('ack-loss', device)
         self.mark(stamp.ACK_LOSS)
+        self.resume()
 
     def stop(self):
         super().stop()
@@ -287,7 +296,17 @@ class BlockDevices(Devices):
         super().kill()
 
     def readers(self):
-        return self.devices
+        return {number: device for number, device in self.devices.items()
+                if not self.lost(number)}
+
+    def diagnosis(self):
+        yield from super().diagnosis()
+        for device in self.devices.values():
+            try:
+                yield from self.vxhsctl('show', device, check=False
+                                        ).splitlines()
+            except Hung as exc:
+                yield str(exc)
 
 
 def make_load():

@@ -68,6 +68,19 @@ def quiet_port():
                 continue
 
 
+def stacks(pid):
+    """Where the threads of a process are in the kernel, for root."""
+    folder = '/proc/%d/task' % pid
+    for task in os.listdir(folder) if os.path.isdir(folder) else ():
+        try:
+            with open('%s/%s/comm' % (folder, task)) as comm, \
+                    open('%s/%s/stack' % (folder, task)) as stack:
+                yield '%s: %s' % (comm.read().strip(), ' < '.join(
+                    line.split()[-1] for line in stack))
+        except OSError:
+            pass
+
+
 class Lab:
     def __init__(self, args, folder):
         self.args, self.folder = args, folder
@@ -79,6 +92,9 @@ class Lab:
             if args.loops else storage.Files(args, folder, self.names)
         self.files = self.store.paths
         self.servers = [None] * args.servers
+        self.shared = os.path.join(args.store or folder, 'shared')
+        if args.servers > 1:
+            os.makedirs(self.shared, exist_ok=True)
         self.ports = [quiet_port() for _ in self.servers]
         self.proxies = []
         self.devices = None
@@ -99,10 +115,10 @@ class Lab:
         for i in range(len(self.servers)):
             self.start_server(i)
         for i, port in enumerate(self.ports):
-            for k in range(2):
+            for k in range(self.args.paths):
                 self.proxies.append(proxy.Control(
                     ('127.0.0.1', port), self.folder,
-                    'path%d' % (2 * i + k), port=quiet_port(),
+                    'path%d' % len(self.proxies), port=quiet_port(),
                     seed=self.args.seed))
         self.leases = self.args.block_devices or len(self.servers) > 1 or \
             self.keeps_leases()
@@ -110,7 +126,10 @@ class Lab:
         self.devices.flows()
 
     def start_server(self, i):
-        exports = ['%s=%s%s' % (self.names[n], path, self.args.export)
+        options = self.args.export
+        if len(self.servers) > 1:
+            options += ',cache=none,shared=' + self.shared
+        exports = ['%s=%s%s' % (self.names[n], path, options)
                    for n, path in self.files.items()]
         end = time.monotonic() + self.args.patience
         while True:
@@ -155,7 +174,8 @@ class Lab:
             options.append('--forgetful-server')
         self.devices = kind(self.folder, self.run_number, self.args.seed,
                             self.names, self.portals(), self.args.patience,
-                            self.args.blocks, self.args.kato, options)
+                            self.args.blocks, self.args.kato, options,
+                            self.args.load_options.split())
         self.follow(self.devices)
 
     def follow(self, some):
@@ -177,6 +197,17 @@ class Lab:
                 os.unlink(path)
         self.attach()
         self.devices.flows()
+
+    def diagnose(self):
+        """What is known of a failure that cannot be had again."""
+        for load in (self.devices, self.thief):
+            for line in load.diagnosis() if load else ():
+                print('# ' + line)
+        for i, server in enumerate(self.servers):
+            for line in server.log().splitlines()[-10:] if server else ():
+                print('# server %d: %s' % (i, line))
+            for line in stacks(server.pid) if server else ():
+                print('# server %d: %s' % (i, line))
 
     def stop(self):
         for load in (self.devices, self.thief):
@@ -250,7 +281,10 @@ class Lab:
         return not (needs.get('root') and not self.args.root or
                     needs.get('loops') and not self.args.loops or
                     needs.get('servers', 1) > len(self.servers) or
-                    needs.get('freeze') and self.args.block_devices)
+                    needs.get('freeze') and self.args.block_devices or
+                    # Else nobody can tell what the network has changed.
+                    needs.get('digests') and self.args.block_devices and
+                    '--digests' not in self.args.attach_options)
 
     def inject(self, number, kind, seed):
         """One fault; how long I/O stood still after it was over, seconds."""
@@ -408,19 +442,19 @@ def slow(lab, rng):
         p('calm')
 
 
-@fault(5)
+@fault(5, digests=True)
 def corrupt(lab, rng):
     """bits of a byte are other ones"""
     at_random_byte(lab, rng, 'corrupt', mask=rng.randint(1, 255))
 
 
-@fault(4)
+@fault(4, digests=True)
 def truncate(lab, rng):
     """bytes are missing"""
     at_random_byte(lab, rng, 'truncate', count=rng.randint(1, 10000))
 
 
-@fault(4)
+@fault(4, digests=True)
 def duplicate(lab, rng):
     """bytes come twice"""
     at_random_byte(lab, rng, 'duplicate', count=rng.randint(1, 10000))
@@ -491,11 +525,12 @@ def failover(lab, rng):
 def isolate(lab, rng):
     """one server lives, but nobody reaches it"""
     i, more = rng.randrange(2), rng.uniform(0, 2)
-    for p in lab.proxies[2 * i:2 * i + 2]:
+    paths = lab.proxies[lab.args.paths * i:lab.args.paths * (i + 1)]
+    for p in paths:
         p('partition')
     lab.devices.flows()
     time.sleep(more * lab.kato)
-    for p in lab.proxies[2 * i:2 * i + 2]:
+    for p in paths:
         p('partition', mode='off')
 
 
@@ -558,6 +593,9 @@ def hang_disk(lab, rng):
         lab.devices.flows(but=[number])
         time.sleep(seconds * lab.kato)
         lab.devices.flows(but=[number])
+    except Hung:
+        lab.diagnose()          # while it lasts
+        raise
     finally:
         lab.store.go_on(number)
 
@@ -713,7 +751,10 @@ def parse():
     parser.add_argument('--summary', metavar='FILE', help='as JSON')
     parser.add_argument('--keep-going', action='store_true',
                         help='also after a check that failed')
-    parser.add_argument('--servers', type=int, default=1, choices=(1, 2))
+    parser.add_argument('--servers', type=int, default=1, choices=(1, 2),
+                        help='two share their storage')
+    parser.add_argument('--paths', type=int, default=2, metavar='N',
+                        help='portals of each server, a proxy each')
     parser.add_argument('--disks', type=int, default=4)
     parser.add_argument('--blocks', type=int, default=1024,
                         help='of 4 KiB, of each disk')
@@ -730,12 +771,16 @@ def parse():
                         help='of the driver, not a client in user space')
     parser.add_argument('--attach-options', default='',
                         help='of vxhsctl attach, or of client.py')
+    parser.add_argument('--load-options', default='',
+                        help='of load.c or client.py: how much is under way')
     parser.add_argument('--root', action='store_true',
                         help='faults that change this machine are allowed')
     parser.add_argument('--loops', action='store_true',
                         help='export block devices that can hang and crash '
                         '(device mapper on loop devices; needs root)')
     parser.add_argument('--dir', help='where logs go')
+    parser.add_argument('--keep', metavar='FOLDER',
+                        help='where logs are copied to if anything failed')
     parser.add_argument('--store', help='where backing files go')
     args = parser.parse_args()
     if args.replay:
@@ -763,12 +808,18 @@ def main():
         except (Wrong, Hung) as exc:
             results.add(0, 'start-or-end', str(args.seed), str(exc))
         failed = bool(results.failures)
+        if failed:
+            lab.diagnose()
         summary = results.report(lab)
         if args.summary:
             with open(args.summary, 'w') as file:
                 json.dump(summary, file, indent=1)
     finally:
         lab.stop()
+        if failed and args.keep:
+            folder = shutil.copytree(folder, os.path.join(
+                args.keep, 'seed-%d' % args.seed), dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns('*.control'))
         if failed:
             print('# logs are in ' + folder)
         elif not args.dir:

@@ -426,7 +426,9 @@ static void finished(struct op *op, int res)
 	self.inflight--;
 	if (result) {
 		self.failed++;
-		self.in_a_row++;
+		/* The disk is gone, not a request. */
+		if (++self.in_a_row == 2 * opt.qd)
+			printf("lost %llu\n", (unsigned long long)opt.disk);
 	} else {
 		self.answered++;
 		self.in_a_row = 0;

@@ -8,8 +8,8 @@ build=(build-essential libmnl-dev libjson-c-dev liburing-dev libinih-dev
 	libisal-dev)
 vm=("${build[@]}" linux-image-6.12-amd64 linux-headers-6.12-amd64 kmod bc
 	bison flex libelf-dev pahole cpio xz-utils zstd busybox-static
-	qemu-system-x86 qemu-utils seabios udev util-linux procps iproute2
-	fio e2fsprogs xfsprogs python3)
+	qemu-system-x86 qemu-utils seabios udev util-linux mount procps
+	iproute2 dmsetup fio e2fsprogs xfsprogs python3)
 check=("${vm[@]}" linux-source-6.12 sparse shellcheck libcmocka-dev perl
 	libssl-dev python3-yaml python3-jsonschema git ca-certificates
 	nbdkit nbd-client nftables man-db spin)

@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""In the VM: two servers of the same files, of which one at a time serves
+them, and servers that end in an orderly way and come back."""
+
+import os
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, '..', 'lib')]
+
+import vm
+from faultlab import lab
+from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
+from vm import Raw, detach, host, settle, show, vxhsctl
+
+PAIR = ('--servers', '2', '--paths', '1', '--kato', '300',
+        '--load-options=--qd 16')
+
+
+@test
+def failover_by_kill_under_load():
+    lab('--count', 'failover=12', *PAIR, faults=12)
+
+
+@test
+def failover_when_nobody_reaches_the_one_that_serves():
+    lab('--count', 'isolate=6,lose_path=4,partition=4', *PAIR, faults=14)
+
+
+@test
+def orderly_restarts_under_load():
+    """GOING_AWAY: of a server alone, and of each of a pair."""
+    lab('--count', 'restart=8', '--kato', '300', '--load-options=--qd 16',
+        faults=8)
+    lab('--count', 'restart=8', *PAIR, faults=8)
+
+
+@test
+def a_take_over_from_a_host_of_a_pair():
+    lab('--count', 'take_over=2,failover=2,take_over=2', *PAIR, faults=6)
+
+
+class Pair:
+    def __init__(self, **kw):
+        self.folder = tmpdir()
+        os.mkdir(self.folder + '/shared')
+        self.kw = kw
+        self.servers = [self.start(), self.start()]
+
+    def start(self, **kw):
+        return Vxhsd('d=%s/d,size=16M,cache=none,shared=%s/shared' % (
+            self.folder, self.folder), **self.kw, **kw)
+
+    def attach(self, *options):
+        out, _ = vxhsctl('attach', ','.join(map(host, self.servers)), 'd',
+                         *options)
+        settle()
+        return out.strip()
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
+
+
+@test
+def nothing_waits_for_a_time_out_when_a_server_says_that_it_goes():
+    """kato is longer than anybody would wait here."""
+    pair = Pair()
+    device = pair.attach('--kato', 120)
+    with Raw(device) as raw:
+        for i in range(4):
+            raw.write(bytes([i + 1]) * 4096, i * 4096)
+            begun = time.monotonic()
+            for server in pair.servers:
+                if vm.established(server.port):
+                    break
+            server.stop()
+            at = pair.servers.index(server)
+            raw.write(bytes([i + 11]) * 4096, (i + 16) * 4096)
+            check(time.monotonic() - begun < 60, 'it waited for kato')
+            pair.servers[at] = pair.start(port=server.port)
+            equal(raw.read(i * 4096), bytes([i + 1]) * 4096)
+        equal(raw.read(19 * 4096), bytes([14]) * 4096)
+    settle()
+    detach(device)
+    pair.stop()
+
+
+@test
+def a_pair_keeps_what_was_acknowledged():
+    """No FLUSH, and yet nothing is lost when the one that acknowledged it
+    is killed; and no verifier changes."""
+    pair = Pair()
+    device = pair.attach('--kato', 1)
+    with Raw(device) as raw:
+        for i in range(6):
+            raw.write(bytes([i + 1]) * 65536, i * 65536)
+            server = next(s for s in pair.servers if vm.established(s.port))
+            at = pair.servers.index(server)
+            server.kill()
+            for k in range(i + 1):
+                equal(raw.read(k * 65536, 65536), bytes([k + 1]) * 65536)
+            raw.flush()
+            pair.servers[at] = pair.start(port=server.port)
+    check(not show(device)['lost'], 'writes are said to be lost')
+    settle()
+    detach(device)
+    pair.stop()
+
+
+@test
+def portals_can_be_changed_while_attached():
+    pair = Pair()
+    first, second = pair.servers
+    out, _ = vxhsctl('attach', host(first), 'd', '--kato', 1)
+    device = out.strip()
+    settle()
+    with Raw(device) as raw:
+        raw.write(b'a' * 4096)
+        vxhsctl('set', device, '--portals',
+                '%s,%s' % (host(first), host(second)))
+        first.kill()
+        raw.write(b'b' * 4096, 4096)
+        equal(raw.read(), b'a' * 4096)
+        check(vm.established(second.port), 'it is not with the other one')
+    settle()
+    detach(device)
+    second.stop()
+
+
+@test
+def another_disk_behind_a_second_portal_is_refused():
+    """Two servers that do not share storage have a vdisk of one name."""
+    directory = tmpdir()
+    one = Vxhsd('d=%s/one,size=16M' % directory)
+    two = Vxhsd('d=%s/two,size=16M' % directory)
+    out, _ = vxhsctl('attach', '%s,%s' % (host(one), host(two)), 'd',
+                     '--kato', 0.5, '--fast-io-fail', 3)
+    device = out.strip()
+    settle()
+    with Raw(device) as raw:
+        raw.write(b'a' * 4096)
+        raw.flush()
+        one.kill()
+        vm.fails(tuple(range(1, 134)), raw.write, b'b' * 4096)
+    with open(directory + '/two', 'rb') as file:
+        equal(file.read(4096), bytes(4096), 'the other disk')
+    settle()
+    vxhsctl('detach', '--force', device)
+    eventually(lambda: not vm.devices(), 'the device stays')
+    two.stop()
+
+
+test(vm.nothing_is_left)
+
+
+if __name__ == '__main__':
+    main()

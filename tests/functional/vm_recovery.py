@@ -1,0 +1,510 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""In the VM: what an administrator sees of recovery, and decides about it:
+how long I/O waits, when it fails, what becomes of a disk whose server lost
+data, has another disk of the same name, a smaller one, or a larger one."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, '..', 'lib')]
+
+import vm
+import vxhs
+from faultlab import lab
+from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
+from vm import LIGHT, Kmsg, Raw, attach, detach, fails, refused, settle, \
+    sh, show, vxhsctl
+from vxhs import FLUSH, WRITE, NativeServer
+
+KATO = 1.0 if LIGHT else 0.5
+MIB = 1 << 20
+# What dm-multipath does not try again elsewhere: of the target, not of the
+# path to it.
+FINAL = {errno.EREMOTEIO, errno.ENODATA, errno.ENOSPC, errno.EOPNOTSUPP,
+         errno.EBADE, errno.EILSEQ}
+
+
+class Try(threading.Thread):
+    """An I/O in a thread of its own: when it ended, and with which errno."""
+
+    def __init__(self, device, what, *args):
+        super().__init__(daemon=True)
+        self.device, self.what, self.args = device, what, args
+        self.errno = self.ended = None
+        self.start()
+
+    def run(self):
+        with Raw(self.device) as raw:
+            try:
+                getattr(raw, self.what)(*self.args)
+                self.errno = 0
+            except OSError as exc:
+                self.errno = exc.errno
+            self.ended = time.monotonic()
+
+    def result(self, within=30):
+        self.join(within)
+        check(not self.is_alive(), '%s hangs' % self.what)
+        return self.errno
+
+
+class Server(NativeServer):
+    """In this process; silent: it takes these opcodes and says nothing."""
+
+    def __init__(self, port=0, disk=None, **kw):
+        self.silent = set()
+        self.taken = threading.Event()
+        kw.setdefault('grant', dict(kato=int(KATO * 1000)))
+        super().__init__({'d': disk or vxhs.Disk(16 * MIB)}, port=port,
+                         on_io=self.take, **kw)
+
+    def take(self, conn, req, payload):
+        if req.op not in self.silent:
+            return False
+        self.taken.set()
+        return True
+
+
+def attached(server, *options):
+    device = attach(server, 'd', '--kato', KATO, *options)
+    settle()
+    return device
+
+
+def data(byte, n=4096):
+    return bytes([byte]) * n
+
+
+# ------------------------------------------------------------ I/O waits
+
+
+@test
+def io_waits_for_a_server_that_comes_back():
+    with Server() as one:
+        device = attached(one, '--lanes', 2)
+        with Raw(device) as raw:
+            raw.write(data(1))
+        one.silent = {WRITE}
+        parked = Try(device, 'write', data(2), 8192)
+        check(one.taken.wait(20), 'the WRITE does not come')
+        one.stop()
+        more = [Try(device, 'write', data(3), 16384), Try(device, 'read')]
+        time.sleep(3 * KATO)
+        check(parked.is_alive() and all(t.is_alive() for t in more),
+              'I/O ends without a server')
+        with Server(one.port, one.disks['d']):
+            for t in [parked, *more]:
+                equal(t.result(), 0, t.what)
+            with Raw(device) as raw:
+                equal(raw.read(0), data(1))
+                equal(raw.read(8192), data(2))
+                equal(raw.read(16384), data(3))
+                raw.flush()
+            settle()
+            detach(device)
+
+
+@test
+def what_was_submitted_first_is_sent_first():
+    """Overlapping writes one after the other, parked together, land in that
+    order; each request is sent again once."""
+    with Server() as one:
+        device = attached(one, '--lanes', 1)
+        one.silent = {WRITE}
+        tries = []
+        for i in range(8):
+            one.taken.clear()
+            tries.append(Try(device, 'write', data(i + 1), i * 4096))
+            check(one.taken.wait(20), 'the WRITE does not come')
+        one.stop()
+        seen = []
+
+        def note(conn, req, payload):
+            if req.op == WRITE:
+                seen.append(req.offset // 4096)
+            return False
+        two = NativeServer(one.disks, port=one.port, on_io=note,
+                           grant=one.grant)
+        for t in tries:
+            equal(t.result(), 0, t.what)
+        equal(seen, list(range(8)), 'order')
+        settle()
+        detach(device)
+        two.stop()
+
+
+# ------------------------------------------------------------ it fails
+
+
+@test
+def fast_io_fail_is_not_before_twice_kato():
+    with Server() as one:
+        device = attached(one, '--fast-io-fail', KATO / 2)
+        one.silent = {WRITE}
+        parked = Try(device, 'write', data(1))
+        check(one.taken.wait(20), 'the WRITE does not come')
+        gone = time.monotonic()
+        one.stop()
+        read = Try(device, 'read')
+        check(read.result() not in FINAL | {0}, 'READ: %s' % read.errno)
+        check(parked.result() not in FINAL | {0}, 'WRITE: %s' % parked.errno)
+        check(parked.ended - gone >= 2 * KATO, 'a WRITE that may have '
+              'reached the server failed after %.3f s' % (parked.ended - gone))
+        # From now on at once, and not for ever.
+        fails(read.errno, lambda: Raw(device).read())
+        with Server(one.port, one.disks['d']):
+            def again():
+                try:
+                    with Raw(device) as raw:
+                        raw.write(data(2))
+                        return raw.read() == data(2)
+                except OSError:
+                    return False
+            eventually(again, 'I/O does not come back', 30)
+            settle()
+            detach(device)
+
+
+@test
+def policy_can_be_changed_while_io_waits():
+    with Server() as one:
+        device = attached(one)
+        one.stop()
+        read = Try(device, 'read')
+        time.sleep(2 * KATO)
+        check(read.is_alive(), 'READ fails without a policy')
+        vxhsctl('set', device, '--fast-io-fail', KATO / 2)
+        check(read.result() not in FINAL | {0}, 'READ: %s' % read.errno)
+        vxhsctl('detach', '--force', device)
+
+
+def force(device, *tries):
+    begun = time.monotonic()
+    vxhsctl('detach', '--force', device)
+    took = time.monotonic() - begun
+    for t in tries:
+        check(t.result(10) != 0, '%s succeeded' % t.what)
+    check(took < (20 if LIGHT else 2.5), 'it took %.1f s' % took)
+    eventually(lambda: not vm.devices(), 'the device stays')
+
+
+@test
+def detach_force_whatever_the_server_does():
+    """It is silent, it is gone, it is frozen."""
+    with Server() as one:
+        device = attached(one)
+        one.silent = {vxhs.READ, WRITE, FLUSH, vxhs.PING, vxhs.LOGOUT,
+                      vxhs.CLOSE}
+        tries = [Try(device, 'write', data(1)), Try(device, 'read')]
+        check(one.taken.wait(20), 'the WRITE does not come')
+        force(device, *tries)
+    with Server() as one:
+        device = attached(one)
+        one.stop()
+        tries = [Try(device, 'write', data(1)), Try(device, 'read')]
+        time.sleep(2 * KATO)
+        force(device, *tries)
+    with Vxhsd('d=memory,size=16M') as d:
+        device = attached(d)
+        d.signal(19)
+        tries = [Try(device, 'write', data(1)), Try(device, 'read')]
+        time.sleep(KATO / 2)
+        force(device, *tries)
+        d.signal(18)
+
+
+@test
+def plain_detach_is_refused_while_the_server_is_away():
+    with Server() as one:
+        device = attached(one)
+        one.stop()
+        eventually(lambda: show(device)['session']['state'] == 'recovering',
+                   'the session does not recover')
+        refused([], 'detach', device)
+        done = vm.run('rmmod', 'vxhs', timeout=20)
+        check(done.returncode, 'rmmod succeeded')
+        force(device)
+
+
+# ------------------------------------------------------------ losses
+
+
+def with_verifier(server, verifier):
+    server.geometry['verifier'] = verifier
+    server.drop()
+
+
+def flush_errno(device):
+    return Try(device, 'flush').result()
+
+
+@test
+def a_changed_verifier_fails_flush_until_ack_loss():
+    with Server() as d:
+        device = attached(d)
+        kmsg = Kmsg()
+        with Raw(device) as raw:
+            raw.write(data(1))
+            with_verifier(d, 2)
+            raw.write(data(2), 4096)
+            for _ in range(3):
+                equal(flush_errno(device), errno.EIO, 'FLUSH')
+            raw.write(data(3), 8192)
+            equal(raw.read(8192), data(3), 'other I/O')
+            # Neither a recovery nor a server that repents ends it.
+            with_verifier(d, 1)
+            equal(flush_errno(device), errno.EIO, 'FLUSH')
+        check(show(device)['lost'], 'show says nothing of it')
+        check(any(re.search('lost|loss', line) for line in kmsg.vxhs()),
+              'no message')
+        vxhsctl('ack-loss', device)
+        equal(flush_errno(device), 0, 'FLUSH after ack-loss')
+        check(not show(device)['lost'], 'show still says lost')
+        settle()
+        detach(device)
+
+
+@test
+def a_changed_verifier_without_unflushed_writes_is_nothing():
+    with Server() as d:
+        device = attached(d)
+        with Raw(device) as raw:
+            raw.write(data(1))
+            raw.flush()
+            with_verifier(d, 2)
+            raw.read()
+            raw.flush()
+            raw.write(data(2))
+            raw.flush()
+        check(not show(device)['lost'], 'show says lost')
+        settle()
+        detach(device)
+
+
+@test
+def a_verifier_that_changes_in_a_flush_fails_it():
+    """The server noticed a failed writeback by itself."""
+    with Server() as d:
+        device = attached(d)
+        with Raw(device) as raw:
+            raw.write(data(1))
+            d.geometry['verifier'] = 2
+            equal(flush_errno(device), errno.EIO, 'FLUSH')
+            equal(flush_errno(device), errno.EIO, 'the next one')
+        vxhsctl('ack-loss', device)
+        equal(flush_errno(device), 0, 'FLUSH after ack-loss')
+        settle()
+        detach(device)
+
+
+# ------------------------------------------------------------ other disks
+
+
+def becomes_another(words, **geometry):
+    """After a recovery the vdisk is not the one that was attached."""
+    with Server() as d:
+        device = attached(d)
+        with Raw(device) as raw:
+            raw.write(data(1))
+            before = bytes(d.disks['d'].read(0, MIB))
+            kmsg = Kmsg()
+            d.geometry.update(geometry)
+            write = Try(device, 'write', data(9), 4096)
+            equal(write.result(), 0, 'WRITE before')
+            before = bytes(d.disks['d'].read(0, MIB))
+            d.drop()
+            eventually(lambda: Try(device, 'write', data(8)).result(),
+                       'WRITEs succeed')
+        equal(bytes(d.disks['d'].read(0, MIB)), before, 'the data')
+        text = '\n'.join(kmsg.vxhs())
+        check(re.search(words, text), 'no message says %s: %s' % (words, text))
+        check(show(device).get('failed'), 'show does not say why')
+        settle()
+        vxhsctl('detach', '--force', device)
+    eventually(lambda: not vm.devices(), 'the device stays')
+
+
+@test
+def another_vdisk_of_the_same_name_is_refused():
+    becomes_another('another|other|identity|id', vdisk_id=b'something else!!')
+
+
+@test
+def a_vdisk_that_shrank_is_refused():
+    becomes_another('smaller|shrank|shrunk|size', size=8 * MIB)
+
+
+@test
+def a_take_over_is_final():
+    with Vxhsd('d=memory,size=16M') as d:
+        device = attached(d)
+        with Raw(device) as raw:
+            raw.write(data(1))
+        thief = vxhs.NativeClient(d.addr, d.port, 'd', kato=5000)
+        status, g = thief.open('d', options=vxhs.TAKE_OVER)
+        equal(status, vxhs.OK, 'OPEN with TAKE_OVER')
+        equal(thief.write(g.handle, 0, data(2)), vxhs.OK)
+        eventually(lambda: Try(device, 'write', data(3)).result(),
+                   'the old owner goes on writing')
+        equal(thief.read(g.handle, 0, 4096)[1], data(2), 'the data')
+        thief.logout()
+        # It does not come back by itself.
+        check(Try(device, 'write', data(4)).result(), 'it came back')
+        settle()
+        vxhsctl('detach', '--force', device)
+        device = attached(d)
+        with Raw(device) as raw:
+            equal(raw.read(), data(2))
+        settle()
+        detach(device)
+
+
+# ------------------------------------------------------------ resize
+
+
+def size_of(device):
+    return int(sh('blockdev --getsize64 ' + device))
+
+
+def config(path, target, mib):
+    with open(path, 'w') as file:
+        file.write('[export d]\ntarget = %s\nsize = %dM\n' % (target, mib))
+
+
+@test
+def resize_in_use_and_during_recovery():
+    directory = tmpdir()
+    target, path = directory + '/d', directory + '/conf'
+    config(path, target, 16)
+    d = Vxhsd(args=['--config', path])
+    device = attached(d)
+    with Raw(device) as raw:
+        raw.write(data(1), 15 * MIB)
+        os.truncate(target, 24 * MIB)
+        config(path, target, 24)
+        d.signal(1)
+        eventually(lambda: size_of(device) == 24 * MIB,
+                   'the disk has %d bytes' % size_of(device))
+        raw.write(data(2), 23 * MIB)
+        equal(raw.read(15 * MIB), data(1))
+        # While nobody serves it.
+        d.kill()
+        waiting = Try(device, 'write', data(3), 0)
+        os.truncate(target, 32 * MIB)
+        config(path, target, 32)
+        d = Vxhsd(port=d.port, args=['--config', path], state_dir=d.dir)
+        equal(waiting.result(), 0, 'WRITE')
+        eventually(lambda: size_of(device) == 32 * MIB,
+                   'the disk has %d bytes' % size_of(device))
+        raw.write(data(4), 31 * MIB)
+        equal(raw.read(31 * MIB), data(4))
+    settle()
+    detach(device)
+    d.stop()
+
+
+# ------------------------------------------------------------ the system
+
+
+@test
+def cpus_come_and_go_under_recovery():
+    cpus = sorted(name for name in os.listdir('/sys/devices/system/cpu')
+                  if re.fullmatch(r'cpu[1-9]\d*', name))
+    ending = threading.Event()
+    toggled = [0]
+
+    def toggle():
+        while not ending.is_set():
+            for value in '01':
+                for cpu in cpus:
+                    with open('/sys/devices/system/cpu/%s/online' % cpu,
+                              'w') as file:
+                        file.write(value)
+                    toggled[0] += 1
+                    time.sleep(0.1)
+    thread = threading.Thread(target=toggle)
+    if cpus:
+        thread.start()
+    try:
+        lab('--count', 'kill=8,cut=8,freeze_server=4', '--kato', '300',
+            '--disks', '2', '--load-options=--qd 16', faults=20)
+    finally:
+        ending.set()
+        if cpus:
+            thread.join()
+    check(toggled[0] > 10 or not cpus, 'CPUs were hardly toggled')
+
+
+SWAPPER = '''
+import mmap, sys
+n = int(sys.argv[1])
+m = mmap.mmap(-1, n << 20)
+for i in range(n << 8):
+    m[i << 12:(i << 12) + 8] = i.to_bytes(8, 'little')
+    if i % 4096 == 0:
+        print(i, flush=True)
+for _ in range(3):
+    for i in range(n << 8):
+        if int.from_bytes(m[i << 12:(i << 12) + 8], 'little') != i:
+            sys.exit('page %d is wrong' % i)
+        if i % 4096 == 0:
+            print(i, flush=True)
+'''
+
+
+@test
+def swap_goes_through_recoveries():
+    """A process that has twice the memory that it may use, while its swap's
+    server dies again and again."""
+    group = '/sys/fs/cgroup/vxhs-swap'
+    export = 'd=%s/swap,size=192M' % tmpdir()
+    d = Vxhsd(export)
+    device = attached(d)
+    sh('mkswap %s && swapon %s' % (device, device))
+    with open('/sys/fs/cgroup/cgroup.subtree_control', 'w') as file:
+        file.write('+memory')
+    os.makedirs(group, exist_ok=True)
+    with open(group + '/memory.max', 'w') as file:
+        file.write('64M')
+    process = subprocess.Popen(
+        ['sh', '-c', 'echo $$ >%s/cgroup.procs; exec "$@"' % group, 'sh',
+         sys.executable, '-c', SWAPPER, '128'],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True)
+    kills = 0
+    try:
+        while process.poll() is None:
+            time.sleep(0.7)
+            d.kill()
+            time.sleep(0.3)
+            d = Vxhsd(export, port=d.port, state_dir=d.dir)
+            kills += 1
+            check(kills < 200, 'it does not end')
+        equal((process.returncode, process.stderr.read()), (0, ''),
+              'the process')
+        check(kills > 2, 'only %d kills' % kills)
+        with open('/proc/vmstat') as file:
+            out = int(re.search(r'pswpout (\d+)', file.read()).group(1))
+        check(out > 1000, 'only %d pages went to swap' % out)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        sh('swapoff ' + device)
+    settle()
+    detach(device)
+    d.stop()
+
+
+test(vm.nothing_is_left)
+
+
+if __name__ == '__main__':
+    main()
