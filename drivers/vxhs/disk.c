@@ -8,12 +8,14 @@
 #include <linux/module.h>
 #include <linux/netlink.h>
 #include <linux/part_stat.h>
+#include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
 #include "disk.h"
 #include "lane.h"
 #include "netlink.h"
+#include "recovery.h"
 #include "send.h"
 #include "session.h"
 #include "sysfs.h"
@@ -21,9 +23,6 @@
 
 /* How long an attach may take altogether. */
 #define VXHS_ATTACH_TIMEOUT	(7 * HZ)
-
-/* A request that waits so long is worth a message, and each time again. */
-#define VXHS_SLOW		(30 * HZ)
 
 /* By index; an entry is reserved (zero) while its disk is made. */
 static DEFINE_XARRAY_ALLOC(disks);
@@ -59,16 +58,19 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 	struct vxhs_lane *lane;
 	int opcode = vxhs_opcode(rq);
 	bool polled = rq->cmd_flags & REQ_POLLED;
+	blk_status_t refuse = READ_ONCE(disk->refuse);
+	unsigned int home;
 	bool first;
 
 	if (opcode < 0)
 		return BLK_STS_NOTSUPP;
-	lane = vxhs_session_pick(session, hctx->queue_num, rq->tag);
-	if (unlikely(!lane)) {
+	if (unlikely(refuse)) {
 		atomic64_inc(&disk->errors);
 		vxhs_session_kick(session);
-		return BLK_STS_IOERR;
+		return refuse;
 	}
+	home = vxhs_session_home(session, hctx->queue_num, rq->tag);
+	lane = vxhs_session_pick(session, home);
 
 	io->slot = vxhs_session_slot(session, hctx->queue_num, rq->tag);
 	io->opcode = opcode;
@@ -81,17 +83,21 @@ static blk_status_t vxhs_queue_rq(struct blk_mq_hw_ctx *hctx,
 		io->resend = false;
 		io->resends = 0;
 	}
-	io->dirty = opcode == VXHS_OP_FLUSH && xchg(&disk->dirty, false);
+	io->dirty = false;
+	io->epoch = 0;
 	blk_mq_start_request(rq);
 	trace_vxhs_io_queue(rq, io, lane);
 	first = vxhs_send_push(lane, io);
 	/* From here on it may be completed: do not touch it. */
-	if (unlikely(polled))
+	if (unlikely(lane->index != home))
+		/* Its own lane may be back before the batch is complete. */
+		vxhs_send_kick(lane);
+	else if (bd->last && unlikely(polled))
 		vxhs_send_kick(lane);
 	else if (bd->last)
 		vxhs_session_commit(session, lane, first);
-	if (unlikely(!vxhs_lane_is_up(lane)))
-		vxhs_session_stranded(session);
+	if (unlikely(!vxhs_lane_is_live(lane)))
+		vxhs_recovery_wake(session);
 	return BLK_STS_OK;
 }
 
@@ -117,10 +123,15 @@ static enum blk_eh_timer_return vxhs_timeout(struct request *rq)
 	struct vxhs_disk *disk = rq->q->queuedata;
 	struct vxhs_io *io = vxhs_rq_to_io(rq);
 	unsigned long waited = jiffies - io->started;
+	unsigned long slow =
+		msecs_to_jiffies(READ_ONCE(disk->policy.io_timeout_ms));
 
-	if (waited / VXHS_SLOW <= io->reports)
+	/* Each time that it has waited so long again. */
+	if (!slow || waited / slow <= io->reports)
 		return BLK_EH_RESET_TIMER;
-	io->reports = waited / VXHS_SLOW;
+	if (!io->reports)
+		atomic64_inc(&disk->slow);
+	io->reports = waited / slow;
 	pr_warn_ratelimited("%s: %s at sector %llu waits for %s since %u s\n",
 			    disk->gendisk->disk_name,
 			    vxhs_opcode_name(io->opcode),
@@ -149,10 +160,10 @@ static void vxhs_map_queues(struct blk_mq_tag_set *set)
 static int vxhs_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *batch)
 {
 	struct vxhs_disk *disk = hctx->queue->queuedata;
-	struct vxhs_lane *lane = vxhs_session_pick(disk->session,
-						   hctx->queue_num, 0);
+	unsigned int home = vxhs_session_home(disk->session, hctx->queue_num,
+					      0);
 
-	return lane ? vxhs_lane_poll(lane) : 0;
+	return vxhs_lane_poll(vxhs_session_pick(disk->session, home));
 }
 
 const struct blk_mq_ops vxhs_mq_ops = {
@@ -285,13 +296,50 @@ u64 vxhs_disk_requests(const struct vxhs_disk *disk)
 }
 
 /**
+ * vxhs_disk_tell - say that something happened to a disk
+ * @disk: to which
+ * @change: what
+ *
+ * Context: task, may sleep.
+ */
+void vxhs_disk_tell(struct vxhs_disk *disk, enum vxhs_change change)
+{
+	vxhs_netlink_notify(change, disk->session, disk);
+}
+
+/*
+ * The verifier changes exactly when acknowledged, unflushed writes may have
+ * been lost; a client without such writes takes the new value (section 5.4).
+ * A disk without a cache has none.  Any context.  Return: there is a loss
+ */
+static bool vxhs_disk_verify(struct vxhs_disk *disk, u64 verifier, bool dirty)
+{
+	unsigned long flags;
+	bool lost;
+
+	spin_lock_irqsave(&disk->verifier_lock, flags);
+	lost = verifier != disk->geometry.verifier &&
+	       (disk->geometry.caps & VXHS_CAP_FLUSH) &&
+	       (dirty || READ_ONCE(disk->dirty));
+	disk->geometry.verifier = verifier;
+	if (lost)
+		WRITE_ONCE(disk->lost, true);
+	spin_unlock_irqrestore(&disk->verifier_lock, flags);
+
+	if (!lost)
+		return false;
+	atomic64_inc(&disk->losses);
+	pr_err_ratelimited("%s: %s may have lost acknowledged writes: every FLUSH fails from now on; check the data, then run vxhsctl ack-loss\n",
+			   disk->gendisk->disk_name, disk->session->host);
+	vxhs_recovery_told(disk->session, VXHS_SESSION_LOSS);
+	return true;
+}
+
+/**
  * vxhs_disk_flushed - a FLUSH was answered
  * @disk: whose
  * @verifier: from the answer
  * @dirty: there were acknowledged, unflushed writes when it began
- *
- * The verifier changes exactly when acknowledged, unflushed writes may have
- * been lost; a client without such writes takes the new value (section 5.4).
  *
  * Context: any; the block layer sends one FLUSH of a disk at a time.
  * Return: what FLUSH is to say
@@ -299,19 +347,61 @@ u64 vxhs_disk_requests(const struct vxhs_disk *disk)
 blk_status_t vxhs_disk_flushed(struct vxhs_disk *disk, u64 verifier,
 			       bool dirty)
 {
-	if (likely(verifier == disk->geometry.verifier && !disk->lost))
-		return BLK_STS_OK;
-	if (!disk->lost) {
-		if (!dirty && !READ_ONCE(disk->dirty)) {
-			disk->geometry.verifier = verifier;
-			return BLK_STS_OK;
-		}
-		WRITE_ONCE(disk->lost, true);
-		pr_err_ratelimited("%s: %s may have lost acknowledged writes: every FLUSH fails from now on; check the data, then detach and attach\n",
-				   disk->gendisk->disk_name,
-				   disk->session->host);
+	if (unlikely(verifier != READ_ONCE(disk->geometry.verifier)))
+		vxhs_disk_verify(disk, verifier, dirty);
+	return READ_ONCE(disk->lost) ? BLK_STS_IOERR : BLK_STS_OK;
+}
+
+/* Task, under memalloc_noio. */
+static void vxhs_disk_resize(struct vxhs_disk *disk, u64 size)
+{
+	pr_info("%s: size changes from %llu to %llu bytes\n",
+		disk->gendisk->disk_name, disk->geometry.size, size);
+	WRITE_ONCE(disk->geometry.size, size);
+	set_capacity_and_notify(disk->gendisk, size >> SECTOR_SHIFT);
+	vxhs_disk_tell(disk, VXHS_CHANGE_RESIZED);
+}
+
+/**
+ * vxhs_disk_reopened - an attached disk's OPEN was answered again
+ * @disk: which; session->commands held
+ * @new: the answer, checked by itself
+ * @reason: why it does not fit, a constant string
+ *
+ * Context: task, may sleep, under memalloc_noio.
+ * Return: what the answer means; the handle, lease, size and verifier are
+ * taken if requests may flow
+ */
+enum vxhs_reopened vxhs_disk_reopened(struct vxhs_disk *disk,
+				      const struct vxhs_geometry *new,
+				      const char **reason)
+{
+	struct vxhs_geometry *have = &disk->geometry;
+
+	if (memcmp(new->vdisk_id, have->vdisk_id, sizeof(have->vdisk_id))) {
+		*reason = "the server has another vdisk of the same name";
+		return VXHS_REOPENED_LOST;
 	}
-	return BLK_STS_IOERR;
+	if (new->size < have->size) {
+		*reason = "the vdisk has shrunk";
+		return VXHS_REOPENED_LOST;
+	}
+	if ((have->caps & ~new->caps & ~VXHS_CAP_ROTATIONAL) ||
+	    ((new->caps & ~have->caps) & (VXHS_CAP_FLUSH |
+					  VXHS_CAP_READ_ONLY)) ||
+	    new->logical_block != have->logical_block ||
+	    new->max_discard < have->max_discard ||
+	    new->max_write_zeroes < have->max_write_zeroes) {
+		*reason = "the portal offers less than the one of the attach";
+		return VXHS_REOPENED_WEAKER;
+	}
+	WRITE_ONCE(have->handle, new->handle);
+	have->lease = new->lease;
+	if (new->verifier != READ_ONCE(have->verifier))
+		vxhs_disk_verify(disk, new->verifier, false);
+	if (new->size != have->size)
+		vxhs_disk_resize(disk, new->size);
+	return VXHS_REOPENED;
 }
 
 static void vxhs_disk_set_limits(const struct vxhs_disk *disk,
@@ -374,20 +464,23 @@ static int vxhs_disk_reserve_index(struct vxhs_disk *disk, int index,
 	return ret;
 }
 
-/* The session's lock held. */
 static int vxhs_disk_check_new(struct vxhs_session *session, const char *vdisk,
 			       struct netlink_ext_ack *extack)
 {
 	struct vxhs_disk *disk;
+	int ret = 0;
 
+	mutex_lock(&session->lanes_lock);
 	list_for_each_entry(disk, &session->disks, entry) {
 		if (strcmp(disk->name, vdisk))
 			continue;
 		NL_SET_ERR_MSG_FMT(extack, "already attached as /dev/vxhs%u",
 				   disk->index);
-		return -EEXIST;
+		ret = -EEXIST;
+		break;
 	}
-	return 0;
+	mutex_unlock(&session->lanes_lock);
+	return ret;
 }
 
 /* Make and show the block device. */
@@ -454,6 +547,28 @@ static void vxhs_disk_scan(struct vxhs_disk *disk, unsigned long deadline)
 						 1L));
 }
 
+/*
+ * The last step of a detach: the server is told, and the session ends with its
+ * last disk.  Task, may sleep.
+ */
+static void vxhs_disk_remove(struct vxhs_disk *disk)
+{
+	struct vxhs_session *session = disk->session;
+
+	kref_get(&session->ref);
+	vxhs_session_remove_disk(session, disk);
+	/* Until now recovery could look at it. */
+	put_disk(disk->gendisk);
+	mutex_lock(&session->lock);
+	vxhs_session_unlock(session);
+	vxhs_disk_unref(disk);	/* of the attach */
+}
+
+static void vxhs_disk_remove_work(struct work_struct *work)
+{
+	vxhs_disk_remove(container_of(work, struct vxhs_disk, remove_work));
+}
+
 static struct vxhs_disk *vxhs_disk_alloc(struct vxhs_session *session,
 					 const struct vxhs_attach *attach)
 {
@@ -463,11 +578,14 @@ static struct vxhs_disk *vxhs_disk_alloc(struct vxhs_session *session,
 		return NULL;
 	kref_init(&disk->ref);
 	INIT_WORK(&disk->free_work, vxhs_disk_free_work);
+	INIT_WORK(&disk->remove_work, vxhs_disk_remove_work);
+	spin_lock_init(&disk->verifier_lock);
 	INIT_WORK(&disk->scan_work, vxhs_disk_scan_work);
 	init_completion(&disk->scanned);
 	kref_get(&session->ref);
 	disk->session = session;
 	disk->mode = attach->mode;
+	disk->policy = attach->policy;
 	strscpy(disk->name, attach->vdisk, sizeof(disk->name));
 	__module_get(THIS_MODULE);
 	return disk;
@@ -503,13 +621,10 @@ struct vxhs_disk *vxhs_disk_attach(const struct vxhs_attach *attach,
 	ret = vxhs_disk_reserve_index(disk, attach->index, extack);
 	if (ret)
 		goto err_put;
-	ret = vxhs_session_open(session, attach->vdisk, attach->mode,
-				&disk->geometry, deadline, extack);
+	ret = vxhs_session_add_disk(session, disk, attach->take_over, deadline,
+				    extack);
 	if (ret)
 		goto err_index;
-	list_add_tail(&disk->entry, &session->disks);
-	session->nr_disks++;
-
 	ret = vxhs_disk_add(disk, extack);
 	if (ret)
 		goto err_close;
@@ -522,9 +637,7 @@ struct vxhs_disk *vxhs_disk_attach(const struct vxhs_attach *attach,
 	return disk;
 
 err_close:
-	session->nr_disks--;
-	list_del(&disk->entry);
-	vxhs_session_close_vdisk(session, disk->geometry.handle);
+	vxhs_session_remove_disk(session, disk);
 err_index:
 	xa_release(&disks, disk->index);
 err_put:
@@ -563,47 +676,181 @@ static int vxhs_disk_stop_opens(struct vxhs_disk *disk,
 	return ret;
 }
 
+static struct vxhs_disk *vxhs_disk_find_or_say(unsigned int index,
+					       struct netlink_ext_ack *extack)
+{
+	struct vxhs_disk *disk = vxhs_disk_find(index);
+
+	if (!disk)
+		NL_SET_ERR_MSG_FMT(extack, "vxhs%u is not attached", index);
+	return disk;
+}
+
 /**
- * vxhs_disk_detach - remove a block device that nobody has open
+ * vxhs_disk_set - change how an attached disk and its session behave
+ * @index: N of /dev/vxhsN
+ * @set: what, checked
+ * @extack: told why not
+ *
+ * Context: task, may sleep.
+ * Return: 0 or a negative errno, and then nothing has changed
+ */
+int vxhs_disk_set(unsigned int index, const struct vxhs_set *set,
+		  struct netlink_ext_ack *extack)
+{
+	struct vxhs_disk *disk = vxhs_disk_find_or_say(index, extack);
+	const struct vxhs_policy *from = &set->policy;
+	struct vxhs_session *session;
+	struct vxhs_policy *to;
+	int ret = 0;
+
+	if (!disk)
+		return -ENODEV;
+	session = disk->session;
+	to = &disk->policy;
+	if (mutex_lock_killable(&session->lock)) {
+		ret = -EINTR;
+		goto out;
+	}
+	if (READ_ONCE(disk->detaching)) {
+		NL_SET_ERR_MSG(extack, "it is being detached");
+		ret = -ENODEV;
+		goto out_unlock;
+	}
+	if (set->what & VXHS_SET_FAST_IO_FAIL)
+		WRITE_ONCE(to->fast_io_fail_ms, from->fast_io_fail_ms);
+	if (set->what & VXHS_SET_IO_TIMEOUT)
+		WRITE_ONCE(to->io_timeout_ms, from->io_timeout_ms);
+	if (set->what & VXHS_SET_SHUTDOWN)
+		WRITE_ONCE(to->shutdown_ms, from->shutdown_ms);
+	vxhs_session_set_policy(session, &set->session_policy);
+	if (set->key)
+		vxhs_recovery_portals_changed(session,
+			vxhs_session_set_portals(session, set->key));
+	vxhs_recovery_wake(session);
+out_unlock:
+	mutex_unlock(&session->lock);
+out:
+	vxhs_disk_put(disk);
+	return ret;
+}
+
+/**
+ * vxhs_disk_ack_loss - FLUSH works again after acknowledged writes were lost
  * @index: N of /dev/vxhsN
  * @extack: told why not
  *
  * Context: task, may sleep.
  * Return: 0 or a negative errno
  */
-int vxhs_disk_detach(unsigned int index, struct netlink_ext_ack *extack)
+int vxhs_disk_ack_loss(unsigned int index, struct netlink_ext_ack *extack)
 {
-	struct vxhs_disk *disk = vxhs_disk_find(index);
-	struct vxhs_session *session;
-	int ret;
+	struct vxhs_disk *disk = vxhs_disk_find_or_say(index, extack);
+	int ret = 0;
 
-	if (!disk) {
-		NL_SET_ERR_MSG_FMT(extack, "vxhs%u is not attached", index);
+	if (!disk)
 		return -ENODEV;
+	if (!xchg(&disk->lost, false)) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "vxhs%u has lost nothing; there is nothing to acknowledge",
+				   index);
+		ret = -EINVAL;
 	}
-	ret = vxhs_disk_stop_opens(disk, extack);
-	if (ret)
-		goto out;
-
-	/* Nobody has it open, so what is in flight is little and ends. */
-	del_gendisk(disk->gendisk);
-
-	session = disk->session;
-	mutex_lock(&session->lock);
-	session->nr_disks--;
-	list_del(&disk->entry);
-	if (session->nr_disks)	/* else LOGOUT will do */
-		vxhs_session_close_vdisk(session, disk->geometry.handle);
-	vxhs_netlink_notify(VXHS_CHANGE_DETACHED, session, disk);
-	xa_erase(&disks, index);
-	put_disk(disk->gendisk);
-	kref_get(&session->ref);
-	vxhs_session_unlock(session);
-	vxhs_disk_unref(disk);	/* of the attach */
-out:
 	vxhs_disk_put(disk);
 	return ret;
 }
+
+/* The block device is gone, its name is free; the rest may take its time. */
+static void vxhs_disk_gone(struct vxhs_disk *disk)
+{
+	vxhs_netlink_notify(VXHS_CHANGE_DETACHED, disk->session, disk);
+	xa_erase(&disks, disk->index);
+}
+
+static int vxhs_disk_detach_gently(struct vxhs_disk *disk,
+				   struct netlink_ext_ack *extack)
+{
+	struct vxhs_session *session = disk->session;
+	int ret;
+
+	if (vxhs_session_event(session, VXHS_SESSION_DETACH) & VXHS_DO_REFUSE) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "its server does not answer, writes may wait; use --force");
+		return -EBUSY;
+	}
+	ret = vxhs_disk_stop_opens(disk, extack);
+	if (ret)
+		return ret;
+	/*
+	 * Nobody has it open, so what is in flight is little.  If the session
+	 * breaks meanwhile, recovery fails it.
+	 */
+	vxhs_recovery_wake(session);
+	del_gendisk(disk->gendisk);
+	vxhs_disk_gone(disk);
+	vxhs_disk_remove(disk);
+	return 0;
+}
+
+/* Returns soon, whatever the server does; whoever has it open sees errors. */
+static int vxhs_disk_detach_by_force(struct vxhs_disk *disk,
+				     struct netlink_ext_ack *extack)
+{
+	struct gendisk *gendisk = disk->gendisk;
+	bool first;
+
+	vxhs_recovery_kill_disk(disk->session, disk);
+	mutex_lock(&gendisk->open_mutex);
+	first = !disk->detaching;
+	disk->detaching = true;
+	mutex_unlock(&gendisk->open_mutex);
+	if (!first) {
+		NL_SET_ERR_MSG(extack,
+			       "it is being detached already; its requests have failed now");
+		return -EALREADY;
+	}
+	pr_warn("%s: detached by force: requests in flight failed, and may still reach %s\n",
+		gendisk->disk_name, disk->session->host);
+	blk_mark_disk_dead(gendisk);
+	del_gendisk(gendisk);
+	vxhs_disk_gone(disk);
+	queue_work(disk_wq, &disk->remove_work);
+	return 0;
+}
+
+/**
+ * vxhs_disk_detach - remove a block device
+ * @index: N of /dev/vxhsN
+ * @force: also if somebody has it open, or its server does not answer
+ * @extack: told why not
+ *
+ * Context: task, may sleep.
+ * Return: 0 or a negative errno
+ */
+int vxhs_disk_detach(unsigned int index, bool force,
+		     struct netlink_ext_ack *extack)
+{
+	struct vxhs_disk *disk = vxhs_disk_find_or_say(index, extack);
+	int ret;
+
+	if (!disk)
+		return -ENODEV;
+	ret = force ? vxhs_disk_detach_by_force(disk, extack) :
+		      vxhs_disk_detach_gently(disk, extack);
+	vxhs_disk_put(disk);
+	return ret;
+}
+
+static int vxhs_disk_reboot(struct notifier_block *block, unsigned long action,
+			    void *data)
+{
+	vxhs_session_shutdown();
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block reboot_block = {
+	.notifier_call	= vxhs_disk_reboot,
+};
 
 /**
  * vxhs_disk_init - module init of this room
@@ -612,13 +859,21 @@ out:
  */
 int vxhs_disk_init(void)
 {
+	int ret;
+
 	disk_wq = alloc_workqueue("vxhs_disk", WQ_UNBOUND, 0);
-	return disk_wq ? 0 : -ENOMEM;
+	if (!disk_wq)
+		return -ENOMEM;
+	ret = register_reboot_notifier(&reboot_block);
+	if (ret)
+		destroy_workqueue(disk_wq);
+	return ret;
 }
 
 /** vxhs_disk_exit - module exit of this room; no disk is left */
 void vxhs_disk_exit(void)
 {
+	unregister_reboot_notifier(&reboot_block);
 	destroy_workqueue(disk_wq);
 	xa_destroy(&disks);
 }

@@ -12,13 +12,27 @@
 #include <linux/workqueue.h>
 #include <uapi/linux/vxhs.h>
 
+#include "session.h"
 #include "wire.h"
 
 struct netlink_ext_ack;
-struct vxhs_session;
-struct vxhs_session_key;
 
 #define VXHS_MAX_DISKS		BIT(20)
+#define VXHS_NEVER		U32_MAX	/* of a time-out: for ever */
+#define VXHS_IO_TIMEOUT_MS	30000
+#define VXHS_SHUTDOWN_MS	60000
+
+/**
+ * struct vxhs_policy - how a disk behaves when its server does not answer
+ * @fast_io_fail_ms: so long requests wait for a recovery, or VXHS_NEVER
+ * @io_timeout_ms: so old a request is reported; 0 reports none
+ * @shutdown_ms: so long a shutdown waits for a recovery, or VXHS_NEVER
+ */
+struct vxhs_policy {
+	u32	fast_io_fail_ms;
+	u32	io_timeout_ms;
+	u32	shutdown_ms;
+};
 
 /**
  * struct vxhs_attach - what an attach asks for
@@ -30,6 +44,9 @@ struct vxhs_session_key;
  * @lanes: connections of a new session, 0 for the default
  * @poll_lanes: further ones for polled requests
  * @index: N of /dev/vxhsN, negative for the first free one
+ * @take_over: also if another host has the vdisk open
+ * @policy: of the disk
+ * @session_policy: of the session; 0 is the default or what it has
  */
 struct vxhs_attach {
 	const struct vxhs_session_key	*key;
@@ -40,6 +57,40 @@ struct vxhs_attach {
 	unsigned int			lanes;
 	unsigned int			poll_lanes;
 	int				index;
+	bool				take_over;
+	struct vxhs_policy		policy;
+	struct vxhs_session_policy	session_policy;
+};
+
+/**
+ * enum vxhs_reopened - what an answer to OPEN says of an attached disk
+ * @VXHS_REOPENED: requests may flow
+ * @VXHS_REOPENED_LOST: it is not the disk any more that was attached
+ * @VXHS_REOPENED_WEAKER: this portal offers less than the one of the attach
+ */
+enum vxhs_reopened {
+	VXHS_REOPENED,
+	VXHS_REOPENED_LOST,
+	VXHS_REOPENED_WEAKER,
+};
+
+/* What struct vxhs_set names of a disk's policy. */
+#define VXHS_SET_FAST_IO_FAIL	BIT(0)
+#define VXHS_SET_IO_TIMEOUT	BIT(1)
+#define VXHS_SET_SHUTDOWN	BIT(2)
+
+/**
+ * struct vxhs_set - what is to change of an attached disk
+ * @what: VXHS_SET_*, which of @policy
+ * @policy: of the disk
+ * @session_policy: of the session; 0 leaves what it has
+ * @key: its portals replace the session's, or NULL
+ */
+struct vxhs_set {
+	unsigned int			what;
+	struct vxhs_policy		policy;
+	struct vxhs_session_policy	session_policy;
+	const struct vxhs_session_key	*key;
 };
 
 /**
@@ -56,10 +107,24 @@ struct vxhs_attach {
  * @mode: how it is open
  * @geometry: as the server has it
  * @detaching: no more opens; under gendisk->open_mutex
- * @dirty: writes were acknowledged since the last FLUSH began
+ * @open: by lane: it was opened on its connection, see vxhs_disk_is_open()
+ * @refuse: 0, or the status of every request; set under lanes_lock
+ * @dead: detached by force; under lanes_lock, as the next four
+ * @waits: its requests wait for a server since @waits_since
+ * @waits_since: jiffies
+ * @sick: its OPEN was answered AGAIN: others come first
+ * @loss_told: of @lost
+ * @round: of the session's OPENs, in which it was last tried
+ * @remove_work: ends a disk that was detached by force
+ * @verifier_lock: protects @lost and geometry.verifier, any context
+ * @dirty: writes were acknowledged since the last FLUSH was sent
  * @lost: acknowledged, unflushed writes may be lost: every FLUSH fails
  * @errors: requests failed
  * @resends: requests sent again, for their data was damaged on the way
+ * @losses: how often acknowledged, unflushed writes may have been lost
+ * @slow: requests that waited longer than policy.io_timeout_ms
+ * @policy: changed under session->lock
+ * @failed: why it fails everything for good, a constant string; or NULL
  */
 struct vxhs_disk {
 	struct vxhs_session	*session;
@@ -73,22 +138,70 @@ struct vxhs_disk {
 	char			name[VXHS_NAME_MAX + 1];
 	enum vxhs_mode		mode;
 	struct vxhs_geometry	geometry;
+	DECLARE_BITMAP(open, VXHS_MAX_LANES);
+	blk_status_t		refuse;
+	bool			dead;
+	bool			waits;
+	unsigned long		waits_since;
+	bool			sick;
+	bool			loss_told;
+	unsigned int		round;
+	struct work_struct	remove_work;
+	spinlock_t		verifier_lock;	/* loss of data */
 	bool			detaching;
 	bool			dirty;
 	bool			lost;
 	atomic64_t		errors;
 	atomic64_t		resends;
+	atomic64_t		losses;
+	atomic64_t		slow;
+	struct vxhs_policy	policy;
+	const char		*failed;
 };
 
 extern const struct blk_mq_ops vxhs_mq_ops;
 
+/**
+ * vxhs_disk_is_open - may a lane carry the disk's requests?
+ * @disk: any
+ * @lane: index of a lane that is live
+ *
+ * Pairs with vxhs_disk_set_open(): the handle is that of this epoch.
+ *
+ * Return: true if OPEN was answered on the lane's connection
+ */
+static inline bool vxhs_disk_is_open(const struct vxhs_disk *disk,
+				     unsigned int lane)
+{
+	return test_bit_acquire(lane, disk->open);
+}
+
+/**
+ * vxhs_disk_begin_flush - a FLUSH is about to be sent
+ * @disk: whose
+ *
+ * Return: there were acknowledged writes that it makes durable
+ */
+static inline bool vxhs_disk_begin_flush(struct vxhs_disk *disk)
+{
+	return READ_ONCE(disk->dirty) && xchg(&disk->dirty, false);
+}
+
 struct vxhs_disk *vxhs_disk_attach(const struct vxhs_attach *attach,
 				   struct netlink_ext_ack *extack);
-int vxhs_disk_detach(unsigned int index, struct netlink_ext_ack *extack);
+int vxhs_disk_detach(unsigned int index, bool force,
+		     struct netlink_ext_ack *extack);
+int vxhs_disk_set(unsigned int index, const struct vxhs_set *set,
+		  struct netlink_ext_ack *extack);
+int vxhs_disk_ack_loss(unsigned int index, struct netlink_ext_ack *extack);
 struct vxhs_disk *vxhs_disk_find(unsigned int index);
 struct vxhs_disk *vxhs_disk_next(unsigned int *index);
 void vxhs_disk_put(struct vxhs_disk *disk);
 u64 vxhs_disk_requests(const struct vxhs_disk *disk);
+void vxhs_disk_tell(struct vxhs_disk *disk, enum vxhs_change change);
+enum vxhs_reopened vxhs_disk_reopened(struct vxhs_disk *disk,
+				      const struct vxhs_geometry *new,
+				      const char **reason);
 blk_status_t vxhs_disk_flushed(struct vxhs_disk *disk, u64 verifier,
 			       bool dirty);
 

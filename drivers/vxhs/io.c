@@ -31,10 +31,11 @@ static void vxhs_io_account(struct vxhs_disk *disk, const struct vxhs_io *io)
 {
 	bool dirty = false;
 
+	/* With FUA it is durable already. */
 	if (likely(io->status == BLK_STS_OK))
-		dirty = io->opcode == VXHS_OP_WRITE ||
-			io->opcode == VXHS_OP_DISCARD ||
-			io->opcode == VXHS_OP_WRITE_ZEROES;
+		dirty = vxhs_io_modifies(io) &&
+			!(vxhs_io_to_rq((struct vxhs_io *)io)->cmd_flags &
+			  REQ_FUA);
 	else if (io->status != BLK_STS_NOTSUPP)
 		atomic64_inc(&disk->errors);
 	/* A FLUSH that failed has flushed nothing. */

@@ -10,8 +10,10 @@
  *  SENDING    the lane's transmitter      its last byte is in the socket
  *  IN_FLIGHT  nobody but the tag slot     a valid reply names its tag
  *  RECEIVING  the lane's receiver         its payload is complete
+ *  PARKED     the lane's queue            recovery ends: FLOW; or policy fails it
  *
- * FLOW is being on a list; the other states are bits of the slot's word.  A
+ * FLOW and PARKED are being on a list: of a lane that is LIVE, or that is not.
+ * The other states are bits of the slot's word.  A
  * reply may come before the transmitter has looked at what sendmsg() returned
  * (our own sendmsg() may even deliver it, from the socket's backlog), so
  * "sent" and "replied" are separate bits, and whoever sets the second one
@@ -27,6 +29,7 @@
 
 #include "wire.h"
 
+struct vxhs_disk;
 struct vxhs_lane;
 
 /* Tags of this queue number are the lane's own commands, not requests. */
@@ -74,6 +77,9 @@ struct vxhs_slot {
  * @opcode: enum vxhs_opcode
  * @status: the result, valid once replied
  * @dirty: of a FLUSH: there was something to flush
+ * @epoch: in which it was last sent, 0 if it never was
+ * @sequence: its place among what was sent on its lane
+ * @parked: when the lane that carried it ended, jiffies
  * @resend: its data was damaged on the way: queue it again
  * @resends: how often that was done
  * @verifier: receiver: FLUSH's body
@@ -93,6 +99,9 @@ struct vxhs_io {
 	bool			dirty;
 	bool			resend;
 	u8			resends;
+	u32			epoch;
+	u32			sequence;
+	unsigned long		parked;
 	struct vxhs_flush_rsp	verifier;
 };
 
@@ -104,6 +113,11 @@ static inline struct vxhs_io *vxhs_rq_to_io(struct request *rq)
 static inline struct request *vxhs_io_to_rq(struct vxhs_io *io)
 {
 	return blk_mq_rq_from_pdu(io);
+}
+
+static inline struct vxhs_disk *vxhs_io_disk(struct vxhs_io *io)
+{
+	return vxhs_io_to_rq(io)->q->queuedata;
 }
 
 /**
@@ -118,6 +132,18 @@ static inline u32 vxhs_io_payload(const struct vxhs_io *io)
 {
 	return io->opcode == VXHS_OP_READ || io->opcode == VXHS_OP_WRITE ?
 	       io->length : 0;
+}
+
+/**
+ * vxhs_io_modifies - does a request change what is stored?
+ * @io: a request
+ *
+ * Return: true for WRITE, DISCARD and WRITE_ZEROES
+ */
+static inline bool vxhs_io_modifies(const struct vxhs_io *io)
+{
+	return io->opcode == VXHS_OP_WRITE || io->opcode == VXHS_OP_DISCARD ||
+	       io->opcode == VXHS_OP_WRITE_ZEROES;
 }
 
 /**

@@ -23,6 +23,9 @@
 #include "session.h"
 #include "trace.h"
 
+/* How long connect() waits before it looks whether somebody still wants it. */
+#define VXHS_CONNECT_SLICE	(HZ / 5 + 1)
+
 /* Bytes that a softirq copies before the rest is left to the worker. */
 #define VXHS_SOFTIRQ_BUDGET	(64 << 10)
 
@@ -125,10 +128,11 @@ static void vxhs_data_ready(struct sock *sk)
 
 	read_lock_bh(&sk->sk_callback_lock);
 	lane = sk->sk_user_data;
-	if (likely(lane) && lane->polled)
+	if (likely(lane)) {
 		vxhs_lane_note_napi(lane, sk);
-	if (likely(lane) && vxhs_receive(lane, VXHS_SOFTIRQ_BUDGET))
-		vxhs_lane_queue_work(lane, 0);
+		if (vxhs_receive(lane, VXHS_SOFTIRQ_BUDGET))
+			vxhs_lane_queue_work(lane, 0);
+	}
 	read_unlock_bh(&sk->sk_callback_lock);
 }
 
@@ -318,6 +322,7 @@ struct vxhs_lane *vxhs_lane_alloc(struct vxhs_session *session,
 	init_llist_head(&lane->tx.submit);
 	mutex_init(&lane->tx.lock);
 	INIT_LIST_HEAD(&lane->tx.queue);
+	INIT_LIST_HEAD(&lane->tx.held);
 	INIT_LIST_HEAD(&lane->tx.batch);
 	INIT_LIST_HEAD(&lane->rx.done);
 	spin_lock_init(&lane->command.lock);
@@ -481,12 +486,18 @@ int vxhs_lane_connect(struct vxhs_lane *lane, struct sockaddr_storage *portal,
 	if (ret)
 		goto err_sock;
 
-	sk->sk_sndtimeo = vxhs_jiffies_left(deadline);
-	ret = kernel_connect(sock, (struct sockaddr *)portal, sizeof(*portal),
-			     0);
-	/* What a blocking connect says when sk_sndtimeo is over. */
-	if (ret == -EINPROGRESS || ret == -EALREADY)
+	do {
+		/* In slices: a session that closes does not wait for it. */
+		sk->sk_sndtimeo = min_t(long, vxhs_jiffies_left(deadline),
+					VXHS_CONNECT_SLICE);
+		ret = kernel_connect(sock, (struct sockaddr *)portal,
+				     sizeof(*portal), 0);
+		/* What a blocking connect says when sk_sndtimeo is over. */
+		if (ret != -EINPROGRESS && ret != -EALREADY)
+			break;
 		ret = -ETIMEDOUT;
+	} while (time_before(jiffies, deadline) &&
+		 READ_ONCE(lane->session->state) != VXHS_SESSION_STATE_CLOSING);
 	if (ret == -ERESTARTSYS)
 		ret = -EINTR;
 	if (ret) {
@@ -519,19 +530,33 @@ err_sock:
  */
 void vxhs_lane_fail(struct vxhs_lane *lane, const char *reason)
 {
-	switch (cmpxchg(&lane->state, VXHS_LANE_UP, VXHS_LANE_BROKEN)) {
-	case VXHS_LANE_UP:
-		WRITE_ONCE(lane->reason, reason);
-		trace_vxhs_lane_fail(lane, reason);
-		vxhs_session_lane_broken(lane->session, lane, reason);
-		break;
-	case VXHS_LANE_CLOSING:
-		/* The server may close before it has answered LOGOUT. */
-		vxhs_lane_command_end(lane, -ECONNRESET);
-		break;
-	default:
-		break;
-	}
+	enum vxhs_lane_state state = READ_ONCE(lane->state);
+
+	do {
+		if (state == VXHS_LANE_CLOSING) {
+			/* The server may close before it answers LOGOUT. */
+			vxhs_lane_command_end(lane, -ECONNRESET);
+			return;
+		}
+		if (state != VXHS_LANE_UP && state != VXHS_LANE_LIVE)
+			return;
+	} while (!try_cmpxchg(&lane->state, &state, VXHS_LANE_BROKEN));
+
+	WRITE_ONCE(lane->reason, reason);
+	trace_vxhs_lane_fail(lane, reason);
+	vxhs_session_lane_broken(lane->session, lane, reason);
+}
+
+/* Its end is no news from here on.  Return: it was up */
+static bool vxhs_lane_start_closing(struct vxhs_lane *lane)
+{
+	enum vxhs_lane_state state = READ_ONCE(lane->state);
+
+	do {
+		if (state != VXHS_LANE_UP && state != VXHS_LANE_LIVE)
+			return false;
+	} while (!try_cmpxchg(&lane->state, &state, VXHS_LANE_CLOSING));
+	return true;
 }
 
 /**
@@ -549,8 +574,7 @@ void vxhs_lane_abort(struct vxhs_lane *lane)
 	struct vxhs_tx *tx = &lane->tx;
 	struct socket *sock;
 
-	/* What its end brings about is no news. */
-	cmpxchg(&lane->state, VXHS_LANE_UP, VXHS_LANE_CLOSING);
+	vxhs_lane_start_closing(lane);
 	cancel_delayed_work_sync(&lane->keepalive);
 
 	mutex_lock(&tx->lock);
@@ -570,6 +594,7 @@ void vxhs_lane_abort(struct vxhs_lane *lane)
 
 	kthread_cancel_delayed_work_sync(&lane->work);
 	vxhs_lane_command_end(lane, -ECONNRESET);
+	lane->ended = jiffies;
 	WRITE_ONCE(lane->state, VXHS_LANE_DOWN);
 }
 
@@ -584,8 +609,8 @@ void vxhs_lane_abort(struct vxhs_lane *lane)
  */
 void vxhs_lane_close(struct vxhs_lane *lane, unsigned long deadline)
 {
-	if (cmpxchg(&lane->state, VXHS_LANE_UP, VXHS_LANE_CLOSING) ==
-	    VXHS_LANE_UP && lane->dialect == VXHS_DIALECT_NATIVE)
+	if (vxhs_lane_start_closing(lane) &&
+	    lane->dialect == VXHS_DIALECT_NATIVE)
 		vxhs_lane_command(lane, VXHS_OP_LOGOUT, NULL, 0, 0, deadline);
 	vxhs_lane_abort(lane);
 }
@@ -708,11 +733,37 @@ int vxhs_lane_command(struct vxhs_lane *lane, u8 opcode, const void *body,
 	return vxhs_lane_do_command(lane, deadline);
 }
 
+/* A v34 command without a payload. */
+static int vxhs_lane_v34_command(struct vxhs_lane *lane, u16 opcode,
+				 const char *vdisk, u64 offer,
+				 unsigned long deadline)
+{
+	struct vxhs_command *command = &lane->command;
+	struct vxhs_v34_hdr *hdr = (struct vxhs_v34_hdr *)command->out;
+	struct vxhs_v34_msg msg = {
+		.data_type = VXHS_V34_KVSET,
+		.opcode = opcode,
+		.flags = VXHS_V34_NEED_RESP | VXHS_V34_SYNC_REQ,
+	};
+
+	if (!vxhs_lane_command_idle(command))
+		return -EBUSY;
+	msg.cookie = vxhs_tag(command->generation, VXHS_TAG_LANE_QUEUE,
+			      VXHS_TAG_COMMAND);
+	strscpy(msg.target, vdisk, sizeof(msg.target));
+	vxhs_v34_put(hdr, &msg);
+	if (offer != VXHS_NO_OFFER)
+		vxhs_put_offer(&hdr->offer, VXHS_VERSION, VXHS_VERSION, offer);
+	command->out_len = sizeof(*hdr);
+	command->opcode = opcode;
+	return vxhs_lane_do_command(lane, deadline);
+}
+
 /**
  * vxhs_lane_stat - send a v34 STAT and wait for its reply
  * @lane: up, speaking v34
  * @vdisk: name of the vdisk
- * @offer: features to offer with the native dialect; ~0 for no offer
+ * @offer: features to offer with the native dialect; or VXHS_NO_OFFER
  * @deadline: in jiffies
  *
  * The reply's err, trailer and payload are in lane->command afterwards.
@@ -723,25 +774,26 @@ int vxhs_lane_command(struct vxhs_lane *lane, u8 opcode, const void *body,
 int vxhs_lane_stat(struct vxhs_lane *lane, const char *vdisk, u64 offer,
 		   unsigned long deadline)
 {
-	struct vxhs_command *command = &lane->command;
-	struct vxhs_v34_hdr *hdr = (struct vxhs_v34_hdr *)command->out;
-	struct vxhs_v34_msg msg = {
-		.data_type = VXHS_V34_KVSET,
-		.opcode = VXHS_V34_STAT,
-		.flags = VXHS_V34_NEED_RESP | VXHS_V34_SYNC_REQ,
-	};
+	return vxhs_lane_v34_command(lane, VXHS_V34_STAT, vdisk, offer,
+				     deadline);
+}
 
-	if (!vxhs_lane_command_idle(command))
-		return -EBUSY;
-	msg.cookie = vxhs_tag(command->generation, VXHS_TAG_LANE_QUEUE,
-			      VXHS_TAG_COMMAND);
-	strscpy(msg.target, vdisk, sizeof(msg.target));
-	vxhs_v34_put(hdr, &msg);
-	if (offer != ~0ULL)
-		vxhs_put_offer(&hdr->offer, VXHS_VERSION, VXHS_VERSION, offer);
-	command->out_len = sizeof(*hdr);
-	command->opcode = VXHS_V34_STAT;
-	return vxhs_lane_do_command(lane, deadline);
+/**
+ * vxhs_lane_ready - ask a v34 server whether it has taken a vdisk over
+ * @lane: up, speaking v34
+ * @vdisk: name of the vdisk
+ * @deadline: in jiffies
+ *
+ * The reply's err is in lane->command afterwards, 0 if it is ready.
+ *
+ * Context: as vxhs_lane_command().
+ * Return: as vxhs_lane_command()
+ */
+int vxhs_lane_ready(struct vxhs_lane *lane, const char *vdisk,
+		    unsigned long deadline)
+{
+	return vxhs_lane_v34_command(lane, VXHS_V34_READY,
+				     vdisk, VXHS_NO_OFFER, deadline);
 }
 
 /**

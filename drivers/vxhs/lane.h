@@ -37,19 +37,22 @@ struct vxhs_session;
 /* A v34 server grants nothing: bounds of our own, per lane. */
 #define VXHS_V34_INFLIGHT	128
 #define VXHS_V34_INFLIGHT_BYTES	(16 << 20)
+#define VXHS_NO_OFFER		(~0ULL)	/* STAT without an offer */
 #define VXHS_COMMAND_OUT	256	/* header and body of a command */
 #define VXHS_COMMAND_IN		1024	/* payload of a command's reply */
 
 /**
  * enum vxhs_lane_state - life of a lane
  * @VXHS_LANE_DOWN: no socket
- * @VXHS_LANE_UP: carries commands, and requests once the session is live
+ * @VXHS_LANE_UP: carries commands, but no further requests
+ * @VXHS_LANE_LIVE: carries requests too
  * @VXHS_LANE_CLOSING: carries only LOGOUT
  * @VXHS_LANE_BROKEN: waits for its abort
  */
 enum vxhs_lane_state {
 	VXHS_LANE_DOWN,
 	VXHS_LANE_UP,
+	VXHS_LANE_LIVE,
 	VXHS_LANE_CLOSING,
 	VXHS_LANE_BROKEN,
 };
@@ -102,6 +105,8 @@ struct vxhs_command {
  * @gathered: about how many of @submit were left to the worker
  * @lock: whoever holds it sends; protects the rest
  * @queue: requests in order, taken from @submit (FLOW)
+ * @held: requests whose disk is not open on this lane yet (PARKED)
+ * @sequence: of the next request that is sent
  * @batch: requests of the batch in @iter (SENDING)
  * @iter: what is left of the batch
  * @frags: memory of headers; outlives the batch as page references
@@ -118,6 +123,8 @@ struct vxhs_tx {
 
 	struct mutex		lock ____cacheline_aligned_in_smp;
 	struct list_head	queue;
+	struct list_head	held;
+	u32			sequence;
 	struct list_head	batch;
 	struct iov_iter		iter;
 	struct page_frag_cache	frags;
@@ -164,7 +171,6 @@ struct vxhs_rx {
  * @session: whose
  * @index: which
  * @dialect: enum vxhs_dialect; set under the socket lock before requests flow
- * @polled: for polled requests: their submitters look for replies themselves
  * @state: enum vxhs_lane_state
  * @features: VXHS_F_* agreed on
  * @max_inflight: requests that the server grants
@@ -184,10 +190,14 @@ struct vxhs_rx {
  * @ping_queued: PING waits for the transmitter
  * @inflight: requests << VXHS_INFLIGHT_SHIFT | bytes, sent and unanswered
  * @gated: the transmitter waits for a reply to make room in @inflight
- * @napi_id: where the last packet came from, of a polled lane
+ * @napi_id: where the last packet came from
  * @completed: requests completed by replies, wraps
  * @burst: how many requests complete at once lately; halves with each receive
  * @reason: why it broke, a constant string
+ * @ended: when it was last aborted, jiffies
+ * @gone_since: when its replacement was first tried, jiffies
+ * @retry_at: when to connect it again, jiffies
+ * @failures: how often in a row that did not work
  * @tx: the transmitter
  * @rx: the receiver
  * @command: the lane's own request
@@ -195,7 +205,6 @@ struct vxhs_rx {
 struct vxhs_lane {
 	struct vxhs_session	*session;
 	unsigned int		index;
-	bool			polled;
 	enum vxhs_dialect	dialect;
 	enum vxhs_lane_state	state;
 	u64			features;
@@ -220,6 +229,10 @@ struct vxhs_lane {
 	unsigned int		completed;
 	unsigned int		burst;
 	const char		*reason;
+	unsigned long		ended;
+	unsigned long		gone_since;
+	unsigned long		retry_at;
+	unsigned int		failures;
 
 	struct vxhs_tx		tx;
 	struct vxhs_rx		rx;
@@ -229,9 +242,17 @@ struct vxhs_lane {
 #define VXHS_INFLIGHT_SHIFT	40
 #define VXHS_INFLIGHT_ONE	BIT_ULL(VXHS_INFLIGHT_SHIFT)
 
+static inline bool vxhs_lane_is_live(const struct vxhs_lane *lane)
+{
+	return READ_ONCE(lane->state) == VXHS_LANE_LIVE;
+}
+
+/* Has it a connection that works? */
 static inline bool vxhs_lane_is_up(const struct vxhs_lane *lane)
 {
-	return READ_ONCE(lane->state) == VXHS_LANE_UP;
+	enum vxhs_lane_state state = READ_ONCE(lane->state);
+
+	return state == VXHS_LANE_UP || state == VXHS_LANE_LIVE;
 }
 
 /* LOGOUT goes out on a lane that is closing. */
@@ -239,7 +260,8 @@ static inline bool vxhs_lane_can_send(const struct vxhs_lane *lane)
 {
 	enum vxhs_lane_state state = READ_ONCE(lane->state);
 
-	return state == VXHS_LANE_UP || state == VXHS_LANE_CLOSING;
+	return state == VXHS_LANE_UP || state == VXHS_LANE_LIVE ||
+	       state == VXHS_LANE_CLOSING;
 }
 
 static inline bool vxhs_lane_has_data_crc(const struct vxhs_lane *lane)
@@ -276,6 +298,8 @@ int vxhs_lane_command(struct vxhs_lane *lane, u8 opcode, const void *body,
 		      size_t body_len, u32 handle, unsigned long deadline);
 int vxhs_lane_stat(struct vxhs_lane *lane, const char *vdisk, u64 offer,
 		   unsigned long deadline);
+int vxhs_lane_ready(struct vxhs_lane *lane, const char *vdisk,
+		    unsigned long deadline);
 void vxhs_lane_command_end(struct vxhs_lane *lane, int error);
 
 int vxhs_lane_init(void);

@@ -9,6 +9,7 @@
 #include "disk.h"
 #include "lane.h"
 #include "netlink.h"
+#include "recovery.h"
 #include "session.h"
 
 #define CREATE_TRACE_POINTS
@@ -21,12 +22,12 @@ static int __init vxhs_init(void)
 	ret = vxhs_lane_init();
 	if (ret)
 		return ret;
-	ret = vxhs_session_init();
+	ret = vxhs_recovery_init();
 	if (ret)
 		goto err_lane;
 	ret = vxhs_disk_init();
 	if (ret)
-		goto err_session;
+		goto err_recovery;
 	ret = vxhs_netlink_init();
 	if (ret)
 		goto err_disk;
@@ -34,8 +35,8 @@ static int __init vxhs_init(void)
 
 err_disk:
 	vxhs_disk_exit();
-err_session:
-	vxhs_session_exit();
+err_recovery:
+	vxhs_recovery_exit();
 err_lane:
 	vxhs_lane_exit();
 	return ret;
@@ -45,7 +46,7 @@ static void __exit vxhs_exit(void)
 {
 	vxhs_netlink_exit();
 	vxhs_disk_exit();
-	vxhs_session_exit();
+	vxhs_recovery_exit();
 	vxhs_lane_exit();
 }
 

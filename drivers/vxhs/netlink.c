@@ -20,6 +20,11 @@
 #include "netlink_gen.h"
 #include "session.h"
 
+/* Delays and time-outs are no longer than a day, or VXHS_NEVER. */
+#define VXHS_MAX_MS		(24 * 60 * 60 * 1000U)
+#define VXHS_MIN_KATO_MS	200
+#define VXHS_MIN_DELAY_MS	100
+
 /**
  * vxhs_mode_name - name of a mode, as in the spec
  * @mode: any value
@@ -127,12 +132,48 @@ static int vxhs_nl_put_portal(struct sk_buff *skb,
 
 /* Messages */
 
+/* The session's state_lock held. */
+static int vxhs_nl_put_portals(struct sk_buff *skb,
+			       const struct vxhs_session *session)
+{
+	unsigned int i;
+
+	if (nla_put_u32(skb, VXHS_A_SESSION_CURRENT_PORTAL,
+			session->current_portal))
+		return -EMSGSIZE;
+	for (i = 0; i < session->key.nr_portals; i++) {
+		if (vxhs_nl_put_portal(skb, &session->key.portal[i]))
+			return -EMSGSIZE;
+	}
+	return 0;
+}
+
+static int vxhs_nl_put_session_policy(struct sk_buff *skb,
+				      const struct vxhs_session_policy *policy)
+{
+	if (nla_put_u32(skb, VXHS_A_SESSION_KATO_ASKED,
+			READ_ONCE(policy->kato_ms)) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_RECONNECT_DELAY,
+			READ_ONCE(policy->reconnect_delay_ms)) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_REPLAY_DELAY,
+			READ_ONCE(policy->replay_delay_ms)))
+		return -EMSGSIZE;
+	return 0;
+}
+
 static int vxhs_nl_put_session_body(struct sk_buff *skb,
-				    const struct vxhs_session *session)
+				    struct vxhs_session *session)
 {
 	const char *reason = READ_ONCE(session->reason);
 	const struct vxhs_grant *grant = &session->grant;
-	unsigned int i;
+	unsigned long flags;
+	int ret;
+
+	spin_lock_irqsave(&session->state_lock, flags);
+	ret = vxhs_nl_put_portals(skb, session);
+	spin_unlock_irqrestore(&session->state_lock, flags);
+	if (ret)
+		return ret;
 
 	if (nla_put_u64_64bit(skb, VXHS_A_SESSION_ID, session->id, 0) ||
 	    nla_put_string(skb, VXHS_A_SESSION_HOST, session->host) ||
@@ -152,15 +193,10 @@ static int vxhs_nl_put_session_body(struct sk_buff *skb,
 	    nla_put_u32(skb, VXHS_A_SESSION_POLL_LANES, session->nr_poll) ||
 	    nla_put_u32(skb, VXHS_A_SESSION_DIGESTS, session->key.digests) ||
 	    nla_put(skb, VXHS_A_SESSION_SERVER_ID, sizeof(grant->server_id),
-		    grant->server_id))
-		return -EMSGSIZE;
-
-	for (i = 0; i < session->key.nr_portals; i++) {
-		if (vxhs_nl_put_portal(skb, &session->key.portal[i]))
-			return -EMSGSIZE;
-	}
-	if (nla_put_u32(skb, VXHS_A_SESSION_CURRENT_PORTAL,
-			READ_ONCE(session->current_portal)))
+		    grant->server_id) ||
+	    nla_put_u64_64bit(skb, VXHS_A_SESSION_RECOVERIES,
+			      READ_ONCE(session->recoveries), 0) ||
+	    vxhs_nl_put_session_policy(skb, &session->policy))
 		return -EMSGSIZE;
 	if (session->key.source.ss_family &&
 	    vxhs_nl_put_address(skb, VXHS_A_SESSION_SOURCE,
@@ -178,13 +214,45 @@ static int vxhs_nl_put_session_body(struct sk_buff *skb,
 }
 
 static int vxhs_nl_put_session(struct sk_buff *skb,
-			       const struct vxhs_session *session)
+			       struct vxhs_session *session)
 {
 	struct nlattr *nest = nla_nest_start(skb, VXHS_A_SESSION);
 
 	if (!nest || vxhs_nl_put_session_body(skb, session))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int vxhs_nl_put_disk_policy(struct sk_buff *skb,
+				   const struct vxhs_policy *policy)
+{
+	if (nla_put_u32(skb, VXHS_A_DISK_FAST_IO_FAIL_TMO,
+			READ_ONCE(policy->fast_io_fail_ms)) ||
+	    nla_put_u32(skb, VXHS_A_DISK_IO_TIMEOUT,
+			READ_ONCE(policy->io_timeout_ms)) ||
+	    nla_put_u32(skb, VXHS_A_DISK_SHUTDOWN_TMO,
+			READ_ONCE(policy->shutdown_ms)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int vxhs_nl_put_disk_health(struct sk_buff *skb,
+				   const struct vxhs_disk *disk)
+{
+	const char *failed = READ_ONCE(disk->failed);
+	bool parked = !failed && READ_ONCE(disk->session->state) ==
+				 VXHS_SESSION_STATE_RECOVERING;
+
+	if (nla_put_u32(skb, VXHS_A_DISK_LOST, READ_ONCE(disk->lost)) ||
+	    nla_put_u64_64bit(skb, VXHS_A_DISK_LOSSES,
+			      atomic64_read(&disk->losses), 0) ||
+	    nla_put_u64_64bit(skb, VXHS_A_DISK_SLOW,
+			      atomic64_read(&disk->slow), 0) ||
+	    nla_put_u32(skb, VXHS_A_DISK_PARKED, parked))
+		return -EMSGSIZE;
+	if (failed && nla_put_string(skb, VXHS_A_DISK_FAILED, failed))
+		return -EMSGSIZE;
 	return 0;
 }
 
@@ -211,7 +279,9 @@ static int vxhs_nl_put_disk(struct sk_buff *skb, const struct vxhs_disk *disk)
 	    nla_put_u64_64bit(skb, VXHS_A_DISK_ERRORS,
 			      atomic64_read(&disk->errors), 0) ||
 	    nla_put_u64_64bit(skb, VXHS_A_DISK_RESENDS,
-			      atomic64_read(&disk->resends), 0))
+			      atomic64_read(&disk->resends), 0) ||
+	    vxhs_nl_put_disk_policy(skb, &disk->policy) ||
+	    vxhs_nl_put_disk_health(skb, disk))
 		return -EMSGSIZE;
 	/* The block layer forgets them when the disk goes. */
 	if (!READ_ONCE(disk->detaching) &&
@@ -225,7 +295,7 @@ static int vxhs_nl_put_disk(struct sk_buff *skb, const struct vxhs_disk *disk)
 /* @disk or @session may be NULL. */
 static int vxhs_nl_fill(struct sk_buff *skb, u32 portid, u32 seq, int flags,
 			u8 cmd, const struct vxhs_disk *disk,
-			const struct vxhs_session *session)
+			struct vxhs_session *session)
 {
 	void *hdr = genlmsg_put(skb, portid, seq, &vxhs_nl_family, flags, cmd);
 
@@ -241,7 +311,7 @@ static int vxhs_nl_fill(struct sk_buff *skb, u32 portid, u32 seq, int flags,
 }
 
 static int vxhs_nl_reply(struct genl_info *info, const struct vxhs_disk *disk,
-			 const struct vxhs_session *session)
+			 struct vxhs_session *session)
 {
 	struct sk_buff *skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
 	int ret;
@@ -323,6 +393,7 @@ static int vxhs_nl_parse_portal(const struct nlattr *attr,
 	struct nlattr *tb[VXHS_A_PORTAL_SCOPE + 1];
 	u16 port = VXHS_PORT;
 	u32 scope = 0;
+	unsigned int i;
 	int ret;
 
 	if (key->nr_portals == VXHS_MAX_PORTALS) {
@@ -344,8 +415,101 @@ static int vxhs_nl_parse_portal(const struct nlattr *attr,
 			       "a portal has no IPv4 or IPv6 address");
 		return -EINVAL;
 	}
+	for (i = 0; i < key->nr_portals; i++) {
+		if (memcmp(&key->portal[i], &key->portal[key->nr_portals],
+			   sizeof(key->portal[i])))
+			continue;
+		NL_SET_ERR_MSG_FMT(extack, "portal %u is the same as portal %u",
+				   key->nr_portals + 1, i + 1);
+		return -EINVAL;
+	}
 	key->nr_portals++;
 	return 0;
+}
+
+static int vxhs_nl_parse_portals(struct nlattr *nest,
+				 struct vxhs_session_key *key,
+				 struct netlink_ext_ack *extack)
+{
+	struct nlattr *attr;
+	int rem, ret;
+
+	nla_for_each_nested_type(attr, VXHS_A_SESSION_PORTAL, nest, rem) {
+		ret = vxhs_nl_parse_portal(attr, key, extack);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* @attr may be NULL, and @never an allowed value too.  Return: 1 if it is set */
+static int vxhs_nl_get_ms(const struct nlattr *attr, const char *name, u32 min,
+			  bool never, u32 *ms, struct netlink_ext_ack *extack)
+{
+	u32 value;
+
+	if (!attr)
+		return 0;
+	value = nla_get_u32(attr);
+	if ((value < min || value > VXHS_MAX_MS) &&
+	    !(never && value == VXHS_NEVER)) {
+		NL_SET_ERR_MSG_ATTR_FMT(extack, attr,
+					"%s is %u to %u ms%s", name, min,
+					VXHS_MAX_MS, never ? ", or never" : "");
+		return -EINVAL;
+	}
+	*ms = value;
+	return 1;
+}
+
+static int vxhs_nl_parse_session_policy(struct nlattr *tb[],
+					struct vxhs_session_policy *policy,
+					struct netlink_ext_ack *extack)
+{
+	int ret;
+
+	ret = vxhs_nl_get_ms(tb[VXHS_A_SESSION_KATO], "kato",
+			     VXHS_MIN_KATO_MS, false, &policy->kato_ms, extack);
+	if (ret < 0)
+		return ret;
+	ret = vxhs_nl_get_ms(tb[VXHS_A_SESSION_RECONNECT_DELAY],
+			     "reconnect-delay", VXHS_MIN_DELAY_MS, false,
+			     &policy->reconnect_delay_ms, extack);
+	if (ret < 0)
+		return ret;
+	ret = vxhs_nl_get_ms(tb[VXHS_A_SESSION_REPLAY_DELAY],
+			     "replay-delay", VXHS_MIN_DELAY_MS, false,
+			     &policy->replay_delay_ms, extack);
+	return ret < 0 ? ret : 0;
+}
+
+/* Return: VXHS_SET_*, which were there; or a negative errno */
+static int vxhs_nl_parse_disk_policy(struct nlattr *tb[],
+				     struct vxhs_policy *policy,
+				     struct netlink_ext_ack *extack)
+{
+	int ret, what = 0;
+
+	ret = vxhs_nl_get_ms(tb[VXHS_A_DISK_FAST_IO_FAIL_TMO],
+			     "fast-io-fail-tmo", 0, true,
+			     &policy->fast_io_fail_ms, extack);
+	if (ret < 0)
+		return ret;
+	if (ret)
+		what |= VXHS_SET_FAST_IO_FAIL;
+	ret = vxhs_nl_get_ms(tb[VXHS_A_DISK_IO_TIMEOUT], "io-timeout", 0, false,
+			     &policy->io_timeout_ms, extack);
+	if (ret < 0)
+		return ret;
+	if (ret)
+		what |= VXHS_SET_IO_TIMEOUT;
+	ret = vxhs_nl_get_ms(tb[VXHS_A_DISK_SHUTDOWN_TMO], "shutdown-tmo", 0,
+			     true, &policy->shutdown_ms, extack);
+	if (ret < 0)
+		return ret;
+	if (ret)
+		what |= VXHS_SET_SHUTDOWN;
+	return what;
 }
 
 static int vxhs_nl_parse_interface(const struct nlattr *attr,
@@ -371,8 +535,8 @@ static int vxhs_nl_parse_session(struct nlattr *nest,
 				 struct vxhs_session_key *key,
 				 struct netlink_ext_ack *extack)
 {
-	struct nlattr *tb[VXHS_A_SESSION_MAX + 1], *attr;
-	int rem, ret;
+	struct nlattr *tb[VXHS_A_SESSION_MAX + 1];
+	int ret;
 
 	ret = nla_parse_nested(tb, VXHS_A_SESSION_MAX, nest,
 			       vxhs_session_nl_policy, extack);
@@ -386,11 +550,12 @@ static int vxhs_nl_parse_session(struct nlattr *nest,
 	if (tb[VXHS_A_SESSION_DIGESTS])
 		key->digests = nla_get_u32(tb[VXHS_A_SESSION_DIGESTS]);
 
-	nla_for_each_nested_type(attr, VXHS_A_SESSION_PORTAL, nest, rem) {
-		ret = vxhs_nl_parse_portal(attr, key, extack);
-		if (ret)
-			return ret;
-	}
+	ret = vxhs_nl_parse_portals(nest, key, extack);
+	if (ret)
+		return ret;
+	ret = vxhs_nl_parse_session_policy(tb, &attach->session_policy, extack);
+	if (ret)
+		return ret;
 	if (tb[VXHS_A_SESSION_SOURCE] &&
 	    vxhs_nl_get_address(tb[VXHS_A_SESSION_SOURCE], 0, 0,
 				&key->source)) {
@@ -442,10 +607,25 @@ static int vxhs_nl_parse_disk(struct nlattr *nest, struct vxhs_attach *attach,
 				   VXHS_MAX_LANES);
 		return -EINVAL;
 	}
+	/* The block layer has no use for more queues of a kind than CPUs. */
+	if (attach->poll_lanes > num_possible_cpus()) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "more polled lanes than CPUs; this host has %u",
+				   num_possible_cpus());
+		return -EINVAL;
+	}
 	attach->index = -1;
 	if (tb[VXHS_A_DISK_INDEX])
 		attach->index = nla_get_u32(tb[VXHS_A_DISK_INDEX]);
-	return 0;
+	if (tb[VXHS_A_DISK_TAKE_OVER])
+		attach->take_over = nla_get_u32(tb[VXHS_A_DISK_TAKE_OVER]);
+	attach->policy = (struct vxhs_policy) {
+		.fast_io_fail_ms = VXHS_NEVER,
+		.io_timeout_ms = VXHS_IO_TIMEOUT_MS,
+		.shutdown_ms = VXHS_SHUTDOWN_MS,
+	};
+	ret = vxhs_nl_parse_disk_policy(tb, &attach->policy, extack);
+	return ret < 0 ? ret : 0;
 }
 
 int vxhs_nl_attach_doit(struct sk_buff *skb, struct genl_info *info)
@@ -493,10 +673,10 @@ out:
 	return ret;
 }
 
-/* The index that a request names. */
-static int vxhs_nl_get_index(struct genl_info *info, unsigned int *index)
+/* The attributes of the disk that a request names by its index. */
+static int vxhs_nl_get_disk(struct genl_info *info, struct nlattr *tb[],
+			    unsigned int *index)
 {
-	struct nlattr *tb[VXHS_A_DISK_MAX + 1];
 	int ret;
 
 	if (!info->attrs[VXHS_A_DISK])
@@ -515,12 +695,89 @@ missing:
 	return -EINVAL;
 }
 
+static int vxhs_nl_get_index(struct genl_info *info, unsigned int *index)
+{
+	struct nlattr *tb[VXHS_A_DISK_MAX + 1];
+
+	return vxhs_nl_get_disk(info, tb, index);
+}
+
 int vxhs_nl_detach_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *tb[VXHS_A_DISK_MAX + 1];
+	unsigned int index;
+	bool force = false;
+	int ret;
+
+	ret = vxhs_nl_get_disk(info, tb, &index);
+	if (ret)
+		return ret;
+	if (tb[VXHS_A_DISK_FORCE])
+		force = nla_get_u32(tb[VXHS_A_DISK_FORCE]);
+	return vxhs_disk_detach(index, force, info->extack);
+}
+
+int vxhs_nl_ack_loss_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	unsigned int index;
 	int ret = vxhs_nl_get_index(info, &index);
 
-	return ret ?: vxhs_disk_detach(index, info->extack);
+	return ret ?: vxhs_disk_ack_loss(index, info->extack);
+}
+
+/* @key is for the portals. */
+static int vxhs_nl_parse_set_session(struct nlattr *nest, struct vxhs_set *set,
+				     struct vxhs_session_key *key,
+				     struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[VXHS_A_SESSION_MAX + 1];
+	int ret;
+
+	ret = nla_parse_nested(tb, VXHS_A_SESSION_MAX, nest,
+			       vxhs_session_nl_policy, extack);
+	if (ret)
+		return ret;
+	ret = vxhs_nl_parse_session_policy(tb, &set->session_policy, extack);
+	if (ret)
+		return ret;
+	if (tb[VXHS_A_SESSION_PORTAL])
+		set->key = key;
+	return vxhs_nl_parse_portals(nest, key, extack);
+}
+
+int vxhs_nl_set_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *session = info->attrs[VXHS_A_SESSION];
+	struct nlattr *tb[VXHS_A_DISK_MAX + 1];
+	struct vxhs_session_key *key;
+	struct vxhs_set set = { };
+	unsigned int index;
+	int ret;
+
+	ret = vxhs_nl_get_disk(info, tb, &index);
+	if (ret)
+		return ret;
+	ret = vxhs_nl_parse_disk_policy(tb, &set.policy, info->extack);
+	if (ret < 0)
+		return ret;
+	set.what = ret;
+
+	key = kzalloc(sizeof(*key), GFP_KERNEL);
+	if (!key)
+		return -ENOMEM;
+	ret = 0;
+	if (session)
+		ret = vxhs_nl_parse_set_session(session, &set, key,
+						info->extack);
+	if (!ret && !set.what && !set.key &&
+	    !memchr_inv(&set.session_policy, 0, sizeof(set.session_policy))) {
+		NL_SET_ERR_MSG(info->extack, "set names nothing to set");
+		ret = -EINVAL;
+	}
+	if (!ret)
+		ret = vxhs_disk_set(index, &set, info->extack);
+	kfree(key);
+	return ret;
 }
 
 int vxhs_nl_disk_get_doit(struct sk_buff *skb, struct genl_info *info)

@@ -16,7 +16,7 @@ static const struct netlink_range_validation vxhs_a_disk_index_range = {
 };
 
 /* Common nested types */
-const struct nla_policy vxhs_disk_nl_policy[VXHS_A_DISK_RESENDS + 1] = {
+const struct nla_policy vxhs_disk_nl_policy[VXHS_A_DISK_TAKE_OVER + 1] = {
 	[VXHS_A_DISK_INDEX] = NLA_POLICY_FULL_RANGE(NLA_U32, &vxhs_a_disk_index_range),
 	[VXHS_A_DISK_VDISK] = { .type = NLA_NUL_STRING, .len = 63, },
 	[VXHS_A_DISK_MODE] = NLA_POLICY_MAX(NLA_U32, 2),
@@ -33,6 +33,16 @@ const struct nla_policy vxhs_disk_nl_policy[VXHS_A_DISK_RESENDS + 1] = {
 	[VXHS_A_DISK_ERRORS] = { .type = NLA_U64, },
 	[VXHS_A_DISK_POLL_LANES] = NLA_POLICY_MAX(NLA_U32, 63),
 	[VXHS_A_DISK_RESENDS] = { .type = NLA_U64, },
+	[VXHS_A_DISK_FAST_IO_FAIL_TMO] = { .type = NLA_U32, },
+	[VXHS_A_DISK_IO_TIMEOUT] = { .type = NLA_U32, },
+	[VXHS_A_DISK_SHUTDOWN_TMO] = { .type = NLA_U32, },
+	[VXHS_A_DISK_LOST] = { .type = NLA_U32, },
+	[VXHS_A_DISK_LOSSES] = { .type = NLA_U64, },
+	[VXHS_A_DISK_SLOW] = { .type = NLA_U64, },
+	[VXHS_A_DISK_PARKED] = { .type = NLA_U32, },
+	[VXHS_A_DISK_FAILED] = { .type = NLA_NUL_STRING, },
+	[VXHS_A_DISK_FORCE] = NLA_POLICY_MAX(NLA_U32, 1),
+	[VXHS_A_DISK_TAKE_OVER] = NLA_POLICY_MAX(NLA_U32, 1),
 };
 
 const struct nla_policy vxhs_portal_nl_policy[VXHS_A_PORTAL_SCOPE + 1] = {
@@ -41,7 +51,7 @@ const struct nla_policy vxhs_portal_nl_policy[VXHS_A_PORTAL_SCOPE + 1] = {
 	[VXHS_A_PORTAL_SCOPE] = { .type = NLA_U32, },
 };
 
-const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_DIGESTS + 1] = {
+const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_KATO_ASKED + 1] = {
 	[VXHS_A_SESSION_ID] = { .type = NLA_U64, },
 	[VXHS_A_SESSION_HOST] = { .type = NLA_NUL_STRING, .len = 255, },
 	[VXHS_A_SESSION_PORTAL] = NLA_POLICY_NESTED(vxhs_portal_nl_policy),
@@ -62,6 +72,10 @@ const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_DIGESTS + 1] = {
 	[VXHS_A_SESSION_REASON] = { .type = NLA_NUL_STRING, },
 	[VXHS_A_SESSION_POLL_LANES] = { .type = NLA_U32, },
 	[VXHS_A_SESSION_DIGESTS] = NLA_POLICY_MAX(NLA_U32, 1),
+	[VXHS_A_SESSION_RECONNECT_DELAY] = { .type = NLA_U32, },
+	[VXHS_A_SESSION_REPLAY_DELAY] = { .type = NLA_U32, },
+	[VXHS_A_SESSION_RECOVERIES] = { .type = NLA_U64, },
+	[VXHS_A_SESSION_KATO_ASKED] = { .type = NLA_U32, },
 };
 
 /* VXHS_CMD_ATTACH - do */
@@ -83,6 +97,17 @@ static const struct nla_policy vxhs_disk_get_nl_policy[VXHS_A_DISK + 1] = {
 /* VXHS_CMD_SESSION_GET - do */
 static const struct nla_policy vxhs_session_get_nl_policy[VXHS_A_SESSION + 1] = {
 	[VXHS_A_SESSION] = NLA_POLICY_NESTED(vxhs_session_nl_policy),
+};
+
+/* VXHS_CMD_SET - do */
+static const struct nla_policy vxhs_set_nl_policy[VXHS_A_SESSION + 1] = {
+	[VXHS_A_DISK] = NLA_POLICY_NESTED(vxhs_disk_nl_policy),
+	[VXHS_A_SESSION] = NLA_POLICY_NESTED(vxhs_session_nl_policy),
+};
+
+/* VXHS_CMD_ACK_LOSS - do */
+static const struct nla_policy vxhs_ack_loss_nl_policy[VXHS_A_DISK + 1] = {
+	[VXHS_A_DISK] = NLA_POLICY_NESTED(vxhs_disk_nl_policy),
 };
 
 /* Ops table for vxhs */
@@ -130,6 +155,22 @@ static const struct genl_split_ops vxhs_nl_ops[] = {
 		.start	= vxhs_nl_pre_dump,
 		.dumpit	= vxhs_nl_session_get_dumpit,
 		.flags	= GENL_CMD_CAP_DUMP,
+	},
+	{
+		.cmd		= VXHS_CMD_SET,
+		.pre_doit	= vxhs_nl_pre_doit,
+		.doit		= vxhs_nl_set_doit,
+		.policy		= vxhs_set_nl_policy,
+		.maxattr	= VXHS_A_SESSION,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= VXHS_CMD_ACK_LOSS,
+		.pre_doit	= vxhs_nl_pre_doit,
+		.doit		= vxhs_nl_ack_loss_doit,
+		.policy		= vxhs_ack_loss_nl_policy,
+		.maxattr	= VXHS_A_DISK,
+		.flags		= GENL_CMD_CAP_DO,
 	},
 };
 

@@ -12,9 +12,9 @@
 #include <uapi/linux/vxhs.h>
 
 /* Common nested types */
-extern const struct nla_policy vxhs_disk_nl_policy[VXHS_A_DISK_RESENDS + 1];
+extern const struct nla_policy vxhs_disk_nl_policy[VXHS_A_DISK_TAKE_OVER + 1];
 extern const struct nla_policy vxhs_portal_nl_policy[VXHS_A_PORTAL_SCOPE + 1];
-extern const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_DIGESTS + 1];
+extern const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_KATO_ASKED + 1];
 
 int vxhs_nl_pre_doit(const struct genl_split_ops *ops, struct sk_buff *skb,
 		     struct genl_info *info);
@@ -27,6 +27,8 @@ int vxhs_nl_disk_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int vxhs_nl_session_get_doit(struct sk_buff *skb, struct genl_info *info);
 int vxhs_nl_session_get_dumpit(struct sk_buff *skb,
 			       struct netlink_callback *cb);
+int vxhs_nl_set_doit(struct sk_buff *skb, struct genl_info *info);
+int vxhs_nl_ack_loss_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	VXHS_NLGRP_STATE,

@@ -12,6 +12,7 @@
 #include "disk.h"
 #include "lane.h"
 #include "receive.h"
+#include "recovery.h"
 #include "session.h"
 #include "trace.h"
 
@@ -66,6 +67,9 @@ static void vxhs_receive_io_done(struct vxhs_lane *lane, struct vxhs_io *io)
 static blk_status_t vxhs_receive_status(u16 status, u8 opcode)
 {
 	switch (status) {
+	case VXHS_ST_STALE:
+		/* Another host has the vdisk: no other path helps. */
+		return BLK_STS_RESV_CONFLICT;
 	case VXHS_ST_OK:
 		return BLK_STS_OK;
 	case VXHS_ST_NO_SPACE:
@@ -191,6 +195,38 @@ static enum vxhs_rule vxhs_receive_lane_reply(struct vxhs_lane *lane,
 	}
 }
 
+/* A hint: the truth is read with OPEN. */
+static void vxhs_receive_event(struct vxhs_lane *lane, u8 event)
+{
+	vxhs_recovery_told(lane->session, event == VXHS_EV_GOING_AWAY ?
+			   VXHS_SESSION_AWAY : VXHS_SESSION_REREAD);
+}
+
+/*
+ * A status that says nothing of the request, but of the session: the request
+ * was not executed and stays in its slot until the lane is aborted.
+ */
+static bool vxhs_receive_parks(struct vxhs_lane *lane, u16 status)
+{
+	switch (status) {
+	case VXHS_ST_NO_SESSION:
+		lane->rx.dead = true;
+		vxhs_recovery_told(lane->session, VXHS_SESSION_EPOCH_OVER);
+		vxhs_lane_fail(lane, "server does not know this session");
+		return true;
+	case VXHS_ST_GOING_AWAY:
+		lane->rx.dead = true;
+		vxhs_recovery_told(lane->session, VXHS_SESSION_AWAY);
+		vxhs_lane_fail(lane, "server goes away");
+		return true;
+	case VXHS_ST_STALE:
+		vxhs_recovery_told(lane->session, VXHS_SESSION_REREAD);
+		return false;
+	default:
+		return false;
+	}
+}
+
 static enum vxhs_rule vxhs_receive_native(struct vxhs_lane *lane)
 {
 	struct vxhs_reply rsp;
@@ -202,6 +238,7 @@ static enum vxhs_rule vxhs_receive_native(struct vxhs_lane *lane)
 	if (rule)
 		return rule;
 	if (rsp.event) {
+		vxhs_receive_event(lane, rsp.opcode);
 		vxhs_receive_next_header(lane);
 		return VXHS_RULE_OK;
 	}
@@ -215,6 +252,8 @@ static enum vxhs_rule vxhs_receive_native(struct vxhs_lane *lane)
 	rule = vxhs_check_reply(&rsp, io->opcode, io->length);
 	if (rule)
 		return rule;
+	if (unlikely(rsp.status) && vxhs_receive_parks(lane, rsp.status))
+		return VXHS_RULE_OK;
 
 	io->status = vxhs_receive_status(rsp.status, io->opcode);
 	trace_vxhs_io_reply(vxhs_io_to_rq(io), io, rsp.server_us);

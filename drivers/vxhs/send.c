@@ -18,6 +18,7 @@
 
 #include "disk.h"
 #include "lane.h"
+#include "recovery.h"
 #include "send.h"
 #include "session.h"
 #include "trace.h"
@@ -45,7 +46,7 @@ static u32 vxhs_payload_len(const struct vxhs_io *io)
 
 /**
  * vxhs_send_push - queue a request on a lane (FLOW)
- * @lane: a lane that is or was up
+ * @lane: any; on one that is not live it waits
  * @io: the request
  *
  * vxhs_send_commit() or vxhs_send_kick() must follow.
@@ -74,18 +75,62 @@ static void vxhs_send_collect(struct vxhs_tx *tx)
 }
 
 /**
- * vxhs_send_take_flow - take a lane's requests that were never sent
+ * vxhs_send_put_back - queue requests again that were sent (PARKED)
  * @lane: which is down
- * @list: gets them, in order
+ * @list: the requests, in order
  *
  * Context: task, may sleep.
  */
-void vxhs_send_take_flow(struct vxhs_lane *lane, struct list_head *list)
+void vxhs_send_put_back(struct vxhs_lane *lane, struct list_head *list)
 {
 	mutex_lock(&lane->tx.lock);
-	vxhs_send_collect(&lane->tx);
-	list_splice_tail_init(&lane->tx.queue, list);
+	list_splice_init(&lane->tx.held, &lane->tx.queue);
+	list_splice_init(list, &lane->tx.queue);
 	mutex_unlock(&lane->tx.lock);
+}
+
+/**
+ * vxhs_send_release - a disk was opened on the lane: send what waited for that
+ * @lane: any
+ *
+ * Context: task, may sleep.
+ */
+void vxhs_send_release(struct vxhs_lane *lane)
+{
+	mutex_lock(&lane->tx.lock);
+	list_splice_init(&lane->tx.held, &lane->tx.queue);
+	if (lane->sock)
+		vxhs_send_all(lane);
+	mutex_unlock(&lane->tx.lock);
+	vxhs_send_kick(lane);
+}
+
+/**
+ * vxhs_send_filter - take some of the requests that are not on the wire
+ * @lane: any
+ * @list: gets them behind what is there, in order
+ * @take: whether to take this one
+ * @data: for @take
+ *
+ * Context: task, may sleep.
+ */
+void vxhs_send_filter(struct vxhs_lane *lane, struct list_head *list,
+		      bool (*take)(struct vxhs_io *io, void *data), void *data)
+{
+	struct vxhs_tx *tx = &lane->tx;
+	struct vxhs_io *io, *next;
+
+	mutex_lock(&tx->lock);
+	vxhs_send_collect(tx);
+	list_for_each_entry_safe(io, next, &tx->held, entry) {
+		if (take(io, data))
+			list_move_tail(&io->entry, list);
+	}
+	list_for_each_entry_safe(io, next, &tx->queue, entry) {
+		if (take(io, data))
+			list_move_tail(&io->entry, list);
+	}
+	mutex_unlock(&tx->lock);
 }
 
 /* Memory that lives until its last byte has left the network stack. */
@@ -306,6 +351,11 @@ static bool vxhs_send_add_io(struct vxhs_lane *lane, struct vxhs_io *io,
 		return false;
 	}
 
+	io->epoch = READ_ONCE(lane->session->epoch);
+	io->sequence = tx->sequence++;
+	/* What was answered before it is sent is what FLUSH covers. */
+	if (io->opcode == VXHS_OP_FLUSH)
+		io->dirty = vxhs_disk_begin_flush(rq->q->queuedata);
 	generation = vxhs_slot_start(io->slot, rq, lane);
 	vxhs_send_put_header(lane, rq, io,
 			     vxhs_tag(generation, rq->mq_hctx->queue_num,
@@ -314,6 +364,17 @@ static bool vxhs_send_add_io(struct vxhs_lane *lane, struct vxhs_io *io,
 	trace_vxhs_io_send(rq, io);
 	list_move_tail(&io->entry, &tx->batch);
 	return true;
+}
+
+/*
+ * Its disk is not open on this lane (yet): it waits for that.  Or the disk
+ * takes no requests any more: recovery fails it.
+ */
+static void vxhs_send_hold(struct vxhs_lane *lane, struct vxhs_io *io)
+{
+	list_move_tail(&io->entry, &lane->tx.held);
+	if (READ_ONCE(vxhs_io_disk(io)->refuse))
+		vxhs_recovery_wake(lane->session);
 }
 
 /* A batch of the requests in queue; 0 bytes if there are none or no memory. */
@@ -326,8 +387,15 @@ static size_t vxhs_send_build_requests(struct vxhs_lane *lane)
 	size_t bytes = 0;
 	u8 *header;
 
+	if (!vxhs_lane_is_live(lane))
+		return 0;
 	/* All headers in one piece: page_frag_alloc() may have but a page. */
-	list_for_each_entry(io, &tx->queue, entry) {
+	list_for_each_entry_safe(io, next, &tx->queue, entry) {
+		if (unlikely(!vxhs_disk_is_open(vxhs_io_disk(io),
+						lane->index))) {
+			vxhs_send_hold(lane, io);
+			continue;
+		}
 		if (++count == min_t(unsigned int, VXHS_TX_BATCH,
 				     PAGE_SIZE / header_size))
 			break;

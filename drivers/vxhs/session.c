@@ -3,10 +3,12 @@
  * The relation to one server: made by the first attach, shared by all disks
  * between the same ends, ended with the last detach.
  *
- * Locks, outermost first: session->lock (attach, detach, commands; held over
- * connect and login, so it is never taken to end I/O), session->lanes_lock
- * (who ends lanes), a lane's tx.lock, the socket's lock, command.lock,
- * state_lock.  The list of sessions has a mutex that is held only to look.
+ * Locks, outermost first: session->lock (attach and detach; I/O never waits
+ * for it), session->commands (who sends commands; its holder may wait for a
+ * server, but allocates nothing that waits for I/O, for recovery needs it),
+ * session->lanes_lock (who ends lanes; waits for no server while there are
+ * disks), a lane's tx.lock, the socket's lock, command.lock, state_lock.  The
+ * list of sessions has a mutex that is held only to look.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -24,6 +26,7 @@
 #include "disk.h"
 #include "lane.h"
 #include "netlink.h"
+#include "recovery.h"
 #include "receive.h"
 #include "send.h"
 #include "session.h"
@@ -32,61 +35,32 @@
 static LIST_HEAD(sessions);
 static DEFINE_MUTEX(sessions_lock);	/* protects the list */
 
-/* Ends lanes: must go on while lane workers wait, and under reclaim. */
-static struct workqueue_struct *recovery_wq;
-
 /**
- * vxhs_session_next - the session's state machine
- * @state: where it is
- * @event: what happens
+ * vxhs_session_event - something happens to a session
+ * @session: to which
+ * @event: what
  *
- * Return: where it goes; @state itself for an event that says nothing new
+ * Context: any.
+ * Return: VXHS_DO_*, what the caller is to do
  */
-enum vxhs_session_state vxhs_session_next(enum vxhs_session_state state,
-					  enum vxhs_session_event event)
+u32 vxhs_session_event(struct vxhs_session *session,
+		       enum vxhs_session_event event)
 {
-	if (state == VXHS_SESSION_STATE_CLOSING)
-		return state;
-
-	switch (event) {
-	case VXHS_SESSION_CONNECTED:
-		return state == VXHS_SESSION_STATE_CONNECTING ?
-		       VXHS_SESSION_STATE_LIVE : state;
-	case VXHS_SESSION_CONNECT_FAILED:
-		return state == VXHS_SESSION_STATE_CONNECTING ?
-		       VXHS_SESSION_STATE_CLOSING : state;
-	case VXHS_SESSION_LANES_LOST:
-		return state == VXHS_SESSION_STATE_LIVE ?
-		       VXHS_SESSION_STATE_RECOVERING : state;
-	case VXHS_SESSION_RECOVERED:
-		return state == VXHS_SESSION_STATE_RECOVERING ||
-		       state == VXHS_SESSION_STATE_FAILING ?
-		       VXHS_SESSION_STATE_LIVE : state;
-	case VXHS_SESSION_GIVEN_UP:
-		return state == VXHS_SESSION_STATE_RECOVERING ?
-		       VXHS_SESSION_STATE_FAILING : state;
-	case VXHS_SESSION_UNUSED:
-		return VXHS_SESSION_STATE_CLOSING;
-	}
-	return state;
-}
-
-/* Any context.  Return: the state changed */
-static bool vxhs_session_event(struct vxhs_session *session,
-			       enum vxhs_session_event event)
-{
-	enum vxhs_session_state old, new;
+	struct vxhs_session_step step;
+	enum vxhs_session_state old;
 	unsigned long flags;
 
 	spin_lock_irqsave(&session->state_lock, flags);
 	old = session->state;
-	new = vxhs_session_next(old, event);
-	WRITE_ONCE(session->state, new);
+	step = vxhs_session_next(old, event);
+	WRITE_ONCE(session->state, step.state);
 	spin_unlock_irqrestore(&session->state_lock, flags);
 
-	if (new != old)
-		trace_vxhs_session_state(session, old, new);
-	return new != old;
+	if (step.state != old) {
+		trace_vxhs_session_state(session, old, step.state);
+		wake_up_all(&session->waiters);
+	}
+	return step.actions;
 }
 
 /* What the wire says of a reply's status, for who attaches. */
@@ -158,19 +132,25 @@ static int vxhs_session_command_error(struct vxhs_lane *lane, int ret,
 
 /* STAT with an offer decides the dialect.  Return: 0 or a negative errno */
 static int vxhs_session_negotiate(struct vxhs_session *session,
-				  struct vxhs_lane *lane, const char *vdisk,
+				  struct vxhs_lane *lane,
 				  unsigned long deadline,
 				  struct netlink_ext_ack *extack)
 {
-	u64 offer = session->key.digests ? VXHS_DIGESTS : 0;
+	u64 digests = session->key.digests ? VXHS_DIGESTS : 0;
+	u64 offer = digests | VXHS_F_EVENTS;
 	u16 version;
 	u64 features;
 	enum vxhs_rule rule;
 	int ret;
 
-	ret = vxhs_lane_stat(lane, vdisk, offer, deadline);
+	/* What began without a fence goes on without: its disks have no FLUSH. */
+	if (session->dialect == VXHS_DIALECT_V34)
+		offer = VXHS_NO_OFFER;
+	ret = vxhs_lane_stat(lane, session->vdisk, offer, deadline);
 	if (ret)
 		return vxhs_session_command_error(lane, ret, "STAT", extack);
+	if (offer == VXHS_NO_OFFER)
+		return 0;
 	rule = vxhs_get_choice(&lane->command.offer, offer, &version,
 			       &features);
 	if (rule == VXHS_RULE_VERSION) {
@@ -181,7 +161,7 @@ static int vxhs_session_negotiate(struct vxhs_session *session,
 	}
 	if (rule)
 		return vxhs_session_rule_error(rule, extack);
-	if (offer && (!version || features != offer)) {
+	if (digests && (!version || (features & digests) != digests)) {
 		NL_SET_ERR_MSG(extack,
 			       "the server does not offer digests; attach without --digests");
 		return -EOPNOTSUPP;
@@ -217,7 +197,7 @@ static int vxhs_session_login(struct vxhs_session *session,
 		.session_id = session->id,
 		.features = lane->features,
 		.epoch = session->epoch,
-		.kato_ms = VXHS_KATO_MS,
+		.kato_ms = READ_ONCE(session->policy.kato_ms),
 		.lane = lane->index,
 		.lane_count = session->nr_lanes,
 		.min_version = VXHS_VERSION,
@@ -227,6 +207,7 @@ static int vxhs_session_login(struct vxhs_session *session,
 	enum vxhs_rule rule;
 	int ret;
 
+	session->login_sent = true;
 	memcpy(login.host_id, session->key.host_id, sizeof(login.host_id));
 	vxhs_put_login(&body, &login);
 	for (;;) {
@@ -240,6 +221,12 @@ static int vxhs_session_login(struct vxhs_session *session,
 			break;
 		schedule_timeout_uninterruptible(HZ / 10 + 1);
 	}
+	/* Of an older epoch, or forgotten: only a new epoch helps. */
+	if (lane->command.status == VXHS_ST_STALE ||
+	    lane->command.status == VXHS_ST_NO_SESSION) {
+		NL_SET_ERR_MSG(extack, "the server refuses this epoch");
+		return -ESTALE;
+	}
 	if (lane->command.status)
 		return vxhs_session_status_error(lane->command.status, "LOGIN",
 						 extack);
@@ -250,57 +237,110 @@ static int vxhs_session_login(struct vxhs_session *session,
 	return 0;
 }
 
-/* Bring one lane up on the current portal. */
-static int vxhs_session_start_lane(struct vxhs_session *session,
-				   unsigned int index, const char *vdisk,
-				   unsigned long deadline,
-				   struct netlink_ext_ack *extack)
+static bool vxhs_session_lanes_live(const struct vxhs_session *session)
 {
-	struct vxhs_lane *lane = session->lanes[index];
-	struct sockaddr_storage *portal;
-	struct vxhs_grant grant;
+	unsigned int i;
+
+	for (i = 0; i < session->nr_lanes; i++) {
+		if (vxhs_lane_is_live(session->lanes[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Does it wait for a server? */
+static bool vxhs_session_is_down(const struct vxhs_session *session)
+{
+	enum vxhs_session_state state = READ_ONCE(session->state);
+
+	return state == VXHS_SESSION_STATE_RECOVERING ||
+	       state == VXHS_SESSION_STATE_FAILING;
+}
+
+/*
+ * The first lane of all decides the disks' limits; that of a later epoch, on
+ * another server maybe, must grant as much; others belong to the same server.
+ */
+static int vxhs_session_check_grant(struct vxhs_session *session,
+				    const struct vxhs_grant *grant,
+				    struct netlink_ext_ack *extack)
+{
+	struct vxhs_grant *have = &session->grant;
+	bool first = !vxhs_session_lanes_live(session);
+
+	if (!have->max_io) {
+		*have = *grant;
+		return 0;
+	}
+	if (!first && (memcmp(grant->server_id, have->server_id,
+			      sizeof(grant->server_id)) ||
+		       grant->instance != have->instance)) {
+		vxhs_session_rule_error(VXHS_RULE_INSTANCE, extack);
+		return -ESTALE;
+	}
+	if (grant->max_io < have->max_io)
+		return vxhs_session_rule_error(VXHS_RULE_MAX_IO, extack);
+	if (grant->max_inflight_bytes < have->max_io)
+		return vxhs_session_rule_error(VXHS_RULE_MAX_INFLIGHT_BYTES,
+					       extack);
+	if (first) {
+		u32 max_io = have->max_io;
+
+		*have = *grant;
+		have->max_io = max_io;
+	}
+	return 0;
+}
+
+/**
+ * vxhs_session_start_lane - connect a lane to the current portal, and log in
+ * @session: commands held; or connecting, and locked
+ * @lane: which is down
+ * @deadline: in jiffies
+ * @extack: told why not
+ *
+ * Context: task, may sleep.
+ * Return: 0 and the lane is up; -ESTALE if the server is another one or does
+ * not take this epoch; or another negative errno.  Then the caller aborts it.
+ */
+int vxhs_session_start_lane(struct vxhs_session *session,
+			    struct vxhs_lane *lane, unsigned long deadline,
+			    struct netlink_ext_ack *extack)
+{
+	struct sockaddr_storage portal;
+	struct vxhs_grant grant = {
+		.max_inflight = VXHS_V34_INFLIGHT,
+		.max_inflight_bytes = VXHS_V34_INFLIGHT_BYTES,
+		.max_io = VXHS_MAX_IO,
+	};
 	int ret;
 
-	portal = &session->key.portal[session->current_portal];
-	ret = vxhs_lane_connect(lane, portal, deadline, extack);
+	spin_lock_irq(&session->state_lock);
+	portal = session->key.portal[session->current_portal];
+	spin_unlock_irq(&session->state_lock);
+	ret = vxhs_lane_connect(lane, &portal, deadline, extack);
 	if (ret)
 		return ret;
-	ret = vxhs_session_negotiate(session, lane, vdisk, deadline, extack);
+	ret = vxhs_session_negotiate(session, lane, deadline, extack);
 	if (ret)
 		return ret;
+	if (session->dialect && lane->dialect != session->dialect)
+		return vxhs_session_rule_error(VXHS_RULE_INSTANCE, extack);
 
 	if (lane->dialect == VXHS_DIALECT_NATIVE) {
 		ret = vxhs_session_login(session, lane, &grant, deadline,
 					 extack);
 		if (ret)
 			return ret;
-		if (index && (memcmp(grant.server_id, session->grant.server_id,
-				     sizeof(grant.server_id)) ||
-			      grant.instance != session->grant.instance))
-			return vxhs_session_rule_error(VXHS_RULE_INSTANCE,
-						       extack);
-		/* The disks' limits come from the first lane. */
-		if (index && grant.max_io < session->grant.max_io)
-			return vxhs_session_rule_error(VXHS_RULE_MAX_IO,
-						       extack);
-		if (index && grant.max_inflight_bytes < session->grant.max_io)
-			return vxhs_session_rule_error(VXHS_RULE_MAX_INFLIGHT_BYTES,
-						       extack);
+	}
+	ret = vxhs_session_check_grant(session, &grant, extack);
+	if (ret)
+		return ret;
+	session->dialect = lane->dialect;
+	if (lane->dialect == VXHS_DIALECT_NATIVE) {
 		lane->max_inflight = min(grant.max_inflight, 1U << 20);
 		lane->max_inflight_bytes = grant.max_inflight_bytes;
 		vxhs_lane_keepalive_start(lane, grant.kato_ms);
-	} else {
-		grant = (struct vxhs_grant) {
-			.max_inflight = VXHS_V34_INFLIGHT,
-			.max_inflight_bytes = VXHS_V34_INFLIGHT_BYTES,
-			.max_io = VXHS_MAX_IO,
-		};
-	}
-	if (!index) {
-		session->grant = grant;
-		session->dialect = lane->dialect;
-	} else if (lane->dialect != session->dialect) {
-		return vxhs_session_rule_error(VXHS_RULE_INSTANCE, extack);
 	}
 	return 0;
 }
@@ -313,8 +353,6 @@ static int vxhs_session_alloc_lanes(struct vxhs_session *session)
 		session->lanes[i] = vxhs_lane_alloc(session, i);
 		if (!session->lanes[i])
 			return -ENOMEM;
-		if (i >= session->nr_lanes - session->nr_poll)
-			session->lanes[i]->polled = true;
 	}
 	return 0;
 }
@@ -325,7 +363,7 @@ static int vxhs_session_alloc_tags(struct vxhs_session *session)
 	unsigned int lanes = session->nr_lanes - session->nr_poll;
 	int ret;
 
-	session->nr_queues = min(lanes, nr_cpu_ids);
+	session->nr_queues = min(lanes, num_possible_cpus());
 	session->spread = session->nr_queues != lanes;
 
 	set->ops = &vxhs_mq_ops;
@@ -346,6 +384,12 @@ static int vxhs_session_alloc_tags(struct vxhs_session *session)
 	if (ret)
 		return ret;
 	session->has_tag_set = true;
+	session->keeper = blk_mq_alloc_queue(set, NULL, NULL);
+	if (IS_ERR(session->keeper)) {
+		ret = PTR_ERR(session->keeper);
+		session->keeper = NULL;
+		return ret;
+	}
 	session->slots = kvcalloc((size_t)set->nr_hw_queues * set->queue_depth,
 				  sizeof(*session->slots), GFP_KERNEL);
 	return session->slots ? 0 : -ENOMEM;
@@ -353,7 +397,7 @@ static int vxhs_session_alloc_tags(struct vxhs_session *session)
 
 /* The lanes of a new session; the session's lock held. */
 static int vxhs_session_connect(struct vxhs_session *session,
-				const char *vdisk, unsigned long deadline,
+				unsigned long deadline,
 				struct netlink_ext_ack *extack)
 {
 	unsigned int i;
@@ -370,7 +414,8 @@ static int vxhs_session_connect(struct vxhs_session *session,
 
 		until = jiffies + max((long)(deadline - jiffies), 1L) / left;
 		session->current_portal = i;
-		ret = vxhs_session_start_lane(session, 0, vdisk, until, extack);
+		ret = vxhs_session_start_lane(session, session->lanes[0], until,
+					      extack);
 		if (!ret)
 			break;
 		vxhs_lane_abort(session->lanes[0]);
@@ -384,46 +429,16 @@ static int vxhs_session_connect(struct vxhs_session *session,
 			       "server speaks QNIO v34: at most 8 connections; use --lanes, --poll-lanes");
 		return -EINVAL;
 	}
+	cmpxchg(&session->lanes[0]->state, VXHS_LANE_UP, VXHS_LANE_LIVE);
 	for (i = 1; i < session->nr_lanes; i++) {
-		ret = vxhs_session_start_lane(session, i, vdisk, deadline,
-					      extack);
+		ret = vxhs_session_start_lane(session, session->lanes[i],
+					      deadline, extack);
 		if (ret)
-			return ret;
+			return ret == -ESTALE ? -EPROTO : ret;
+		cmpxchg(&session->lanes[i]->state, VXHS_LANE_UP,
+			VXHS_LANE_LIVE);
 	}
 	return vxhs_session_alloc_tags(session);
-}
-
-/* Fail what a lane carried; the lane is DOWN. */
-static void vxhs_session_fail_lane(struct vxhs_session *session,
-				   struct vxhs_lane *lane)
-{
-	unsigned int nr_slots, i;
-	struct vxhs_io *io, *next;
-	LIST_HEAD(flow);
-
-	if (!session->slots)
-		return;
-
-	nr_slots = session->tag_set.nr_hw_queues * session->tag_set.queue_depth;
-	for (i = 0; i < nr_slots; i++) {
-		struct vxhs_slot *slot = &session->slots[i];
-		u64 word = atomic64_read_acquire(&slot->word);
-
-		if (!(word & VXHS_SLOT_ACTIVE) || slot->lane != lane)
-			continue;
-		io = vxhs_rq_to_io(slot->rq);
-		/* A complete reply holds, whatever came afterwards. */
-		if (!(word & VXHS_SLOT_REPLIED))
-			io->status = BLK_STS_IOERR;
-		vxhs_io_release(io);
-		vxhs_io_end(io, NULL);
-	}
-
-	vxhs_send_take_flow(lane, &flow);
-	list_for_each_entry_safe(io, next, &flow, entry) {
-		io->status = BLK_STS_IOERR;
-		vxhs_io_end(io, NULL);
-	}
 }
 
 /**
@@ -442,64 +457,6 @@ unsigned int vxhs_session_lanes_up(const struct vxhs_session *session)
 	return up;
 }
 
-/* A lane that is BROKEN will be news of its own. */
-static bool vxhs_session_all_down(const struct vxhs_session *session)
-{
-	unsigned int i;
-
-	for (i = 0; i < session->nr_lanes; i++) {
-		if (READ_ONCE(session->lanes[i]->state) != VXHS_LANE_DOWN)
-			return false;
-	}
-	return true;
-}
-
-/*
- * Ends broken lanes and fails what they carried.  Never takes session->lock:
- * its holder may wait for the very I/O that is failed here.
- */
-static void vxhs_session_recover(struct work_struct *work)
-{
-	struct vxhs_session *session = container_of(work, struct vxhs_session,
-						    recover);
-	unsigned int noio, i;
-	bool lost = false;
-
-	/* Until it is live, who connects owns the lanes. */
-	if (READ_ONCE(session->state) == VXHS_SESSION_STATE_CONNECTING)
-		return;
-
-	noio = memalloc_noio_save();
-	mutex_lock(&session->lanes_lock);
-	for (i = 0; i < session->nr_lanes; i++) {
-		struct vxhs_lane *lane = session->lanes[i];
-
-		if (!lane)
-			break;
-		if (READ_ONCE(lane->state) == VXHS_LANE_BROKEN) {
-			vxhs_lane_abort(lane);
-			lost = true;
-		}
-		if (READ_ONCE(lane->state) == VXHS_LANE_DOWN)
-			vxhs_session_fail_lane(session, lane);
-	}
-	mutex_unlock(&session->lanes_lock);
-
-	if (lost) {
-		vxhs_netlink_notify(VXHS_CHANGE_LANE_LOST, session, NULL);
-		if (vxhs_session_all_down(session) &&
-		    vxhs_session_event(session, VXHS_SESSION_LANES_LOST)) {
-			/* No policy waits yet: the wait is over at once. */
-			vxhs_session_event(session, VXHS_SESSION_GIVEN_UP);
-			vxhs_netlink_notify(VXHS_CHANGE_SESSION_STATE, session,
-					    NULL);
-			pr_warn("%s: no lane is left, I/O fails until its disks are attached anew\n",
-				session->host);
-		}
-	}
-	memalloc_noio_restore(noio);
-}
-
 /**
  * vxhs_session_lane_broken - a lane has become BROKEN
  * @session: its session
@@ -516,53 +473,33 @@ void vxhs_session_lane_broken(struct vxhs_session *session,
 		pr_warn("%s: lane %u closed: %s\n", session->host, lane->index,
 			reason);
 	vxhs_lane_command_end(lane, -ECONNRESET);
-	queue_work(recovery_wq, &session->recover);
-}
-
-/**
- * vxhs_session_stranded - something may be left on a lane that ended
- * @session: the lane's session
- *
- * Context: any.
- */
-void vxhs_session_stranded(struct vxhs_session *session)
-{
-	queue_work(recovery_wq, &session->recover);
+	vxhs_recovery_wake(session);
 }
 
 /**
  * vxhs_session_pick - the lane for a request
- * @session: live
- * @queue: hardware queue of the request
- * @tag: of the request
+ * @session: which was live
+ * @home: vxhs_session_home() of the request
  *
- * Each hardware queue has its lane, or several in turn where there are more
- * lanes than queues; polled queues have theirs, behind the others.  The next
- * one stands in for a lane that is missing.
+ * The next lane stands in for one that is not live.
  *
  * Context: any.
- * Return: a lane, or NULL if none is up
+ * Return: a lane; if none is live, the one where the request waits
  */
 struct vxhs_lane *vxhs_session_pick(struct vxhs_session *session,
-				    unsigned int queue, unsigned int tag)
+				    unsigned int home)
 {
-	unsigned int lanes = session->nr_lanes - session->nr_poll;
-	unsigned int index = queue;
-	unsigned int i;
+	unsigned int index = home;
 
-	if (unlikely(queue >= session->nr_queues))
-		index = lanes + queue - session->nr_queues;
-	else if (unlikely(session->spread))
-		index = (queue + tag * session->nr_queues) % lanes;
-	for (i = 0; i < session->nr_lanes; i++) {
+	do {
 		struct vxhs_lane *lane = session->lanes[index];
 
-		if (likely(vxhs_lane_is_up(lane)))
+		if (likely(vxhs_lane_is_live(lane)))
 			return lane;
 		if (++index == session->nr_lanes)
 			index = 0;
-	}
-	return NULL;
+	} while (index != home);
+	return session->lanes[home];
 }
 
 /**
@@ -619,10 +556,13 @@ static void vxhs_session_v34_id(const struct vxhs_session *session,
 	id[8] = (id[8] & 0x3f) | 0x80;	/* the usual variant */
 }
 
-/* A vdisk's size is all that v34 tells. */
+/*
+ * A vdisk's size is all that v34 tells; and after a break, whether the server
+ * has taken it over.
+ */
 static int vxhs_session_open_v34(struct vxhs_session *session,
-				 struct vxhs_lane *lane, const char *vdisk,
-				 enum vxhs_mode mode,
+				 struct vxhs_lane *lane,
+				 const struct vxhs_open *open,
 				 struct vxhs_geometry *geometry,
 				 unsigned long deadline,
 				 struct netlink_ext_ack *extack)
@@ -631,130 +571,223 @@ static int vxhs_session_open_v34(struct vxhs_session *session,
 	u64 size;
 	int ret;
 
-	ret = vxhs_lane_stat(lane, vdisk, ~0ULL, deadline);
+	ret = vxhs_lane_stat(lane, open->name, VXHS_NO_OFFER, deadline);
 	if (ret)
 		return vxhs_session_command_error(lane, ret, "STAT", extack);
 	if (lane->command.err) {
 		NL_SET_ERR_MSG_FMT(extack, "server answered STAT with error %d",
 				   lane->command.err);
-		return lane->command.err == VXHS_V34_ENOENT ? -ENOENT : -EIO;
+		return lane->command.err == VXHS_V34_ENOENT ?
+		       VXHS_ST_NOT_FOUND : VXHS_ST_IO;
 	}
 	rule = vxhs_v34_get_size(lane->command.in, lane->command.in_len, &size);
 	if (rule)
 		return vxhs_session_rule_error(rule, extack);
 	/* That is how a v34 server says it. */
-	if (!size)
-		return vxhs_session_status_error(VXHS_ST_NOT_FOUND, "STAT",
-						 extack);
+	if (!size) {
+		vxhs_session_status_error(VXHS_ST_NOT_FOUND, "STAT", extack);
+		return VXHS_ST_NOT_FOUND;
+	}
 	if (size % SECTOR_SIZE || size >> 63)
 		return vxhs_session_rule_error(VXHS_RULE_SIZE, extack);
+	if (session->recoveries || vxhs_session_is_down(session)) {
+		ret = vxhs_lane_ready(lane, open->name, deadline);
+		if (ret)
+			return vxhs_session_command_error(lane, ret, "READY",
+							  extack);
+		if (lane->command.err)
+			return VXHS_ST_AGAIN;
+	}
 
 	*geometry = (struct vxhs_geometry) {
 		.size = size,
 		.handle = 1,
 		.logical_block = SECTOR_SIZE,
 		.physical_block = SECTOR_SIZE,
-		.caps = mode == VXHS_MODE_READ_ONLY ? VXHS_CAP_READ_ONLY : 0,
+		.caps = open->mode == VXHS_OPEN_RO ?
+			VXHS_CAP_READ_ONLY : 0,
 	};
-	vxhs_session_v34_id(session, vdisk, geometry->vdisk_id);
+	vxhs_session_v34_id(session, open->name, geometry->vdisk_id);
 	return 0;
 }
 
-static int vxhs_session_open_native(struct vxhs_session *session,
-				    struct vxhs_lane *lane, const char *vdisk,
-				    enum vxhs_mode mode,
-				    struct vxhs_geometry *geometry,
-				    unsigned long deadline,
-				    struct netlink_ext_ack *extack)
+/**
+ * vxhs_session_open_vdisk - ask for a vdisk, once
+ * @session: commands held
+ * @lane: which is up
+ * @open: the vdisk, and how
+ * @geometry: the result, checked by itself, not against other disks
+ * @deadline: in jiffies
+ * @extack: told why not
+ *
+ * Context: task, may sleep.
+ * Return: 0, a status of the wire (> 0), or a negative errno if there is no
+ * answer or a malformed one
+ */
+int vxhs_session_open_vdisk(struct vxhs_session *session,
+			    struct vxhs_lane *lane,
+			    const struct vxhs_open *open,
+			    struct vxhs_geometry *geometry,
+			    unsigned long deadline,
+			    struct netlink_ext_ack *extack)
 {
-	struct vxhs_open open = {
-		.mode = mode,
-	};
 	u8 body[VXHS_OPEN_BODY_MAX];
-	struct vxhs_disk *disk;
 	enum vxhs_rule rule;
 	int ret;
 
-	strscpy(open.name, vdisk, sizeof(open.name));
-	for (;;) {
-		ret = vxhs_lane_command(lane, VXHS_OP_OPEN, body,
-					vxhs_put_open(body, &open), 0,
-					deadline);
-		if (ret)
-			return vxhs_session_command_error(lane, ret, "OPEN",
-							  extack);
-		if (lane->command.status != VXHS_ST_AGAIN ||
-		    time_after(jiffies + HZ / 10, deadline))
-			break;
-		schedule_timeout_uninterruptible(HZ / 10 + 1);
+	lockdep_assert_held(&session->commands);
+	if (lane->dialect != VXHS_DIALECT_NATIVE)
+		return vxhs_session_open_v34(session, lane, open, geometry,
+					     deadline, extack);
+
+	ret = vxhs_lane_command(lane, VXHS_OP_OPEN, body,
+				vxhs_put_open(body, open), 0, deadline);
+	if (ret)
+		return vxhs_session_command_error(lane, ret, "OPEN", extack);
+	if (lane->command.status) {
+		vxhs_session_status_error(lane->command.status, "OPEN", extack);
+		return lane->command.status;
 	}
-	if (lane->command.status)
-		return vxhs_session_status_error(lane->command.status, "OPEN",
-						 extack);
 	rule = vxhs_get_geometry((struct vxhs_open_rsp *)lane->command.in,
 				 geometry);
+	if (rule) {
+		if (geometry->handle)
+			vxhs_lane_command(lane, VXHS_OP_CLOSE, NULL, 0,
+					  geometry->handle, jiffies + 2 * HZ);
+		return vxhs_session_rule_error(rule, extack);
+	}
+	return 0;
+}
+
+/* Commands held; no request for @handle is on any lane. */
+static void vxhs_session_close_handle(struct vxhs_session *session, u32 handle)
+{
+	struct vxhs_lane *lane = vxhs_session_pick(session, 0);
+
+	if (vxhs_lane_is_live(lane) && lane->dialect == VXHS_DIALECT_NATIVE)
+		vxhs_lane_command(lane, VXHS_OP_CLOSE, NULL, 0, handle,
+				  jiffies + 2 * HZ);
+}
+
+/* What a new disk's geometry must fit to.  Commands held. */
+static int vxhs_session_check_new(struct vxhs_session *session,
+				  const struct vxhs_disk *new,
+				  const struct vxhs_geometry *geometry,
+				  struct netlink_ext_ack *extack)
+{
+	struct vxhs_disk *disk;
+
 	list_for_each_entry(disk, &session->disks, entry) {
-		if (disk->geometry.handle == geometry->handle)
+		if (session->dialect == VXHS_DIALECT_NATIVE &&
+		    disk->geometry.handle == geometry->handle)
 			return vxhs_session_rule_error(VXHS_RULE_HANDLE,
 						       extack);
 	}
-	if (rule) {
-		if (geometry->handle)
-			vxhs_session_close_vdisk(session, geometry->handle);
-		return vxhs_session_rule_error(rule, extack);
-	}
 	if ((geometry->caps & VXHS_CAP_READ_ONLY) &&
-	    mode != VXHS_MODE_READ_ONLY) {
-		vxhs_session_close_vdisk(session, geometry->handle);
+	    new->mode != VXHS_MODE_READ_ONLY) {
+		vxhs_session_close_handle(session, geometry->handle);
 		return vxhs_session_status_error(VXHS_ST_READ_ONLY, "OPEN",
 						 extack);
 	}
 	return 0;
 }
 
-/**
- * vxhs_session_open - open a vdisk on the server
- * @session: live, locked
- * @vdisk: its name
- * @mode: how
- * @geometry: the result, checked
- * @deadline: in jiffies
- * @extack: told why not
- *
- * Return: 0 or a negative errno
- */
-int vxhs_session_open(struct vxhs_session *session, const char *vdisk,
-		      enum vxhs_mode mode, struct vxhs_geometry *geometry,
-		      unsigned long deadline, struct netlink_ext_ack *extack)
+/* One OPEN for a new disk.  Return: a status, or a negative errno. */
+static int vxhs_session_try_add(struct vxhs_session *session,
+				struct vxhs_disk *disk, u32 options,
+				unsigned long deadline,
+				struct netlink_ext_ack *extack)
 {
-	struct vxhs_lane *lane = vxhs_session_pick(session, 0, 0);
+	struct vxhs_open open = {
+		.mode = (u32)disk->mode,
+		.options = options,
+	};
+	unsigned int noio = memalloc_noio_save();
+	struct vxhs_geometry geometry;
+	struct vxhs_lane *lane;
+	int ret = -ENOTCONN;
 
-	lockdep_assert_held(&session->lock);
-	if (!lane) {
+	strscpy(open.name, disk->name, sizeof(open.name));
+	mutex_lock(&session->commands);
+	lane = vxhs_session_pick(session, 0);
+	if (!vxhs_lane_is_live(lane)) {
 		NL_SET_ERR_MSG(extack,
 			       "the connections to the server just broke; try again");
-		return -ENOTCONN;
+		goto out;
 	}
-	if (lane->dialect == VXHS_DIALECT_NATIVE)
-		return vxhs_session_open_native(session, lane, vdisk, mode,
-						geometry, deadline, extack);
-	return vxhs_session_open_v34(session, lane, vdisk, mode, geometry,
-				     deadline, extack);
+	ret = vxhs_session_open_vdisk(session, lane, &open, &geometry, deadline,
+				      extack);
+	if (ret)
+		goto out;
+	ret = vxhs_session_check_new(session, disk, &geometry, extack);
+	if (ret)
+		goto out;
+	disk->geometry = geometry;
+	/* Nothing of it is on any lane: each that is up may carry it. */
+	bitmap_fill(disk->open, VXHS_MAX_LANES);
+	mutex_lock(&session->lanes_lock);
+	list_add_tail(&disk->entry, &session->disks);
+	session->nr_disks++;
+	mutex_unlock(&session->lanes_lock);
+out:
+	mutex_unlock(&session->commands);
+	memalloc_noio_restore(noio);
+	return ret;
 }
 
 /**
- * vxhs_session_close_vdisk - tell the server that a handle is not used any more
+ * vxhs_session_add_disk - open a new disk's vdisk on the server
  * @session: locked
- * @handle: no request for it is on any lane
+ * @disk: its name and mode are set; its geometry will be
+ * @take_over: also if another host has it open
+ * @deadline: in jiffies
+ * @extack: told why not
+ *
+ * Context: task, may sleep.
+ * Return: 0 or a negative errno
  */
-void vxhs_session_close_vdisk(struct vxhs_session *session, u32 handle)
+int vxhs_session_add_disk(struct vxhs_session *session, struct vxhs_disk *disk,
+			  bool take_over, unsigned long deadline,
+			  struct netlink_ext_ack *extack)
 {
-	struct vxhs_lane *lane = vxhs_session_pick(session, 0, 0);
+	u32 options = take_over ? VXHS_OPEN_TAKE_OVER : 0;
+	int ret;
 
 	lockdep_assert_held(&session->lock);
-	if (lane && lane->dialect == VXHS_DIALECT_NATIVE)
-		vxhs_lane_command(lane, VXHS_OP_CLOSE, NULL, 0, handle,
-				  jiffies + 2 * HZ);
+	for (;;) {
+		ret = vxhs_session_try_add(session, disk, options, deadline,
+					   extack);
+		if (ret != VXHS_ST_AGAIN ||
+		    time_after(jiffies + HZ / 10, deadline))
+			break;
+		schedule_timeout_uninterruptible(HZ / 10 + 1);
+	}
+	if (ret > 0)
+		ret = vxhs_session_status_error(ret, "OPEN", extack);
+	return ret;
+}
+
+/**
+ * vxhs_session_remove_disk - a disk is gone: tell the server
+ * @session: whose
+ * @disk: no request of it is left
+ *
+ * Context: task, may sleep; waits for who sends a command.
+ */
+void vxhs_session_remove_disk(struct vxhs_session *session,
+			      struct vxhs_disk *disk)
+{
+	unsigned int noio = memalloc_noio_save();
+
+	mutex_lock(&session->commands);
+	mutex_lock(&session->lanes_lock);
+	session->nr_disks--;
+	list_del(&disk->entry);
+	mutex_unlock(&session->lanes_lock);
+	if (session->nr_disks && !disk->failed)	/* else LOGOUT will do */
+		vxhs_session_close_handle(session, disk->geometry.handle);
+	mutex_unlock(&session->commands);
+	memalloc_noio_restore(noio);
 }
 
 static void vxhs_session_release(struct kref *ref)
@@ -766,13 +799,18 @@ static void vxhs_session_release(struct kref *ref)
 	/* Whose request ended last may still be on its way out of queue_rq. */
 	if (session->has_tag_set)
 		blk_mq_wait_quiesce_done(&session->tag_set);
-	cancel_work_sync(&session->recover);
+	vxhs_recovery_stop(session);
 	for (i = 0; i < session->nr_lanes; i++)
 		vxhs_lane_free(session->lanes[i]);
 	kvfree(session->slots);
+	if (session->keeper) {
+		blk_mq_destroy_queue(session->keeper);
+		blk_put_queue(session->keeper);
+	}
 	if (session->has_tag_set)
 		blk_mq_free_tag_set(&session->tag_set);
 	mutex_destroy(&session->lanes_lock);
+	mutex_destroy(&session->commands);
 	mutex_destroy(&session->lock);
 	kfree(session);
 }
@@ -793,6 +831,7 @@ static void vxhs_session_close(struct vxhs_session *session)
 	unsigned long deadline = jiffies + HZ;	/* for all lanes together */
 	unsigned int i;
 
+	vxhs_recovery_stop(session);
 	mutex_lock(&session->lanes_lock);
 	for (i = 0; i < session->nr_lanes; i++) {
 		if (session->lanes[i])
@@ -816,10 +855,72 @@ static void vxhs_session_close(struct vxhs_session *session)
 void vxhs_session_unlock(struct vxhs_session *session)
 {
 	if (!session->nr_disks &&
-	    vxhs_session_event(session, VXHS_SESSION_UNUSED))
+	    READ_ONCE(session->state) != VXHS_SESSION_STATE_CLOSING) {
+		vxhs_session_event(session, VXHS_SESSION_UNUSED);
 		vxhs_session_close(session);
+	}
 	mutex_unlock(&session->lock);
 	vxhs_session_put(session);
+}
+
+static void vxhs_session_apply_policy(struct vxhs_session *session,
+				      const struct vxhs_session_policy *policy)
+{
+	struct vxhs_session_policy *to = &session->policy;
+
+	if (policy->kato_ms)
+		WRITE_ONCE(to->kato_ms, policy->kato_ms);
+	if (policy->reconnect_delay_ms)
+		WRITE_ONCE(to->reconnect_delay_ms, policy->reconnect_delay_ms);
+	if (policy->replay_delay_ms)
+		WRITE_ONCE(to->replay_delay_ms, policy->replay_delay_ms);
+}
+
+/**
+ * vxhs_session_set_policy - change how a session behaves
+ * @session: locked
+ * @policy: 0 leaves a value as it is; kato holds from the next login on
+ */
+void vxhs_session_set_policy(struct vxhs_session *session,
+			     const struct vxhs_session_policy *policy)
+{
+	lockdep_assert_held(&session->lock);
+	vxhs_session_apply_policy(session, policy);
+}
+
+/**
+ * vxhs_session_set_portals - replace the list of portals
+ * @session: locked
+ * @key: its portals count, one at least and no two the same
+ *
+ * Who reads portals holds one of: the session's lock, sessions_lock,
+ * state_lock.  The session's host stays: names of its disks are made of it.
+ *
+ * Return: the portal in use is on the new list
+ */
+bool vxhs_session_set_portals(struct vxhs_session *session,
+			      const struct vxhs_session_key *key)
+{
+	const struct sockaddr_storage *used =
+		&session->key.portal[session->current_portal];
+	unsigned int i;
+	bool found;
+
+	lockdep_assert_held(&session->lock);
+	for (i = 0; i < key->nr_portals; i++) {
+		if (!memcmp(&key->portal[i], used, sizeof(*used)))
+			break;
+	}
+	found = i < key->nr_portals;
+
+	mutex_lock(&sessions_lock);
+	spin_lock_irq(&session->state_lock);
+	memcpy(session->key.portal, key->portal, sizeof(key->portal));
+	session->key.nr_portals = key->nr_portals;
+	WRITE_ONCE(session->current_portal, found ? i : 0);
+	spin_unlock_irq(&session->state_lock);
+	mutex_unlock(&sessions_lock);
+	return found;
 }
 
 static struct vxhs_session *vxhs_session_alloc(const struct vxhs_attach *attach)
@@ -832,6 +933,12 @@ static struct vxhs_session *vxhs_session_alloc(const struct vxhs_attach *attach)
 	strscpy(session->host, attach->host, sizeof(session->host));
 	strscpy(session->interface, attach->interface,
 		sizeof(session->interface));
+	session->policy = (struct vxhs_session_policy) {
+		.kato_ms = VXHS_KATO_MS,
+		.reconnect_delay_ms = VXHS_RECONNECT_DELAY_MS,
+		.replay_delay_ms = VXHS_REPLAY_DELAY_MS,
+	};
+	vxhs_session_apply_policy(session, &attach->session_policy);
 	session->id = get_random_u64();
 	session->epoch = 1;
 	session->nr_poll = attach->poll_lanes;
@@ -839,12 +946,15 @@ static struct vxhs_session *vxhs_session_alloc(const struct vxhs_attach *attach)
 			    (attach->lanes ?: vxhs_session_default_lanes());
 	kref_init(&session->ref);
 	INIT_LIST_HEAD(&session->disks);
+	strscpy(session->vdisk, attach->vdisk, sizeof(session->vdisk));
 	mutex_init(&session->lock);
+	mutex_init(&session->commands);
 	mutex_init(&session->lanes_lock);
+	init_waitqueue_head(&session->waiters);
 	spin_lock_init(&session->state_lock);
 	ratelimit_state_init(&session->messages, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
-	INIT_WORK(&session->recover, vxhs_session_recover);
+	vxhs_recovery_prepare(session);
 	return session;
 }
 
@@ -862,7 +972,6 @@ static struct vxhs_session *vxhs_session_lookup(const struct vxhs_attach *attach
 		enum vxhs_session_state state = READ_ONCE(session->state);
 
 		if (state == VXHS_SESSION_STATE_CLOSING ||
-		    state == VXHS_SESSION_STATE_FAILING ||
 		    memcmp(&session->key, attach->key, sizeof(session->key)) ||
 		    strcmp(session->host, attach->host))
 			continue;
@@ -891,6 +1000,24 @@ static int vxhs_session_check_lanes(const struct vxhs_session *session,
 			   "its session has %u lanes and %u polled; detach its disks to change that",
 			   lanes, session->nr_poll);
 	return -EINVAL;
+}
+
+/* A session that recovers may be back in time. */
+static int vxhs_session_wait_live(struct vxhs_session *session,
+				  unsigned long deadline,
+				  struct netlink_ext_ack *extack)
+{
+	long left = max((long)(deadline - jiffies), 1L);
+
+	if (wait_event_killable_timeout(session->waiters,
+					!vxhs_session_is_down(session),
+					left) > 0)
+		return 0;
+	NL_SET_ERR_MSG_FMT(extack,
+			   "no answer from the server since %u s; its disks wait for it",
+			   jiffies_to_msecs(jiffies - session->down_since) /
+			   1000);
+	return -EHOSTDOWN;
 }
 
 /**
@@ -922,22 +1049,26 @@ again:
 
 	switch (READ_ONCE(session->state)) {
 	case VXHS_SESSION_STATE_CONNECTING:
-		ret = vxhs_session_connect(session, attach->vdisk, deadline,
-					   extack);
-		vxhs_session_event(session, ret ? VXHS_SESSION_CONNECT_FAILED :
-						  VXHS_SESSION_CONNECTED);
+		ret = vxhs_session_connect(session, deadline, extack);
+		session->live_since = jiffies;
+		vxhs_session_event(session, ret ? VXHS_SESSION_PORTALS_TRIED :
+						  VXHS_SESSION_OPENED);
 		if (ret)
 			vxhs_session_close(session);
 		else
-			vxhs_session_stranded(session);
+			vxhs_recovery_wake(session);
 		break;
 	case VXHS_SESSION_STATE_CLOSING:
-	case VXHS_SESSION_STATE_FAILING:
 		mutex_unlock(&session->lock);
 		vxhs_session_put(session);
 		goto again;
 	default:
 		ret = vxhs_session_check_lanes(session, attach, extack);
+		if (!ret)
+			vxhs_session_set_policy(session,
+						&attach->session_policy);
+		if (!ret)
+			ret = vxhs_session_wait_live(session, deadline, extack);
 	}
 	if (!ret)
 		return session;
@@ -994,19 +1125,20 @@ struct vxhs_session *vxhs_session_next_of(struct vxhs_session *session)
 }
 
 /**
- * vxhs_session_init - module init of this room
+ * vxhs_session_shutdown - the host shuts down: no session waits for ever
  *
- * Return: 0 or -ENOMEM
+ * Context: task.
  */
-int vxhs_session_init(void)
+void vxhs_session_shutdown(void)
 {
-	recovery_wq = alloc_workqueue("vxhs_recovery",
-				      WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-	return recovery_wq ? 0 : -ENOMEM;
-}
+	struct vxhs_session *session;
 
-/** vxhs_session_exit - module exit of this room; no session is left */
-void vxhs_session_exit(void)
-{
-	destroy_workqueue(recovery_wq);
+	mutex_lock(&sessions_lock);
+	list_for_each_entry(session, &sessions, entry) {
+		vxhs_session_event(session, VXHS_SESSION_SHUTDOWN);
+		session->shutdown_since = jiffies;
+		WRITE_ONCE(session->shutting_down, true);
+		vxhs_recovery_wake(session);
+	}
+	mutex_unlock(&sessions_lock);
 }

@@ -19,10 +19,12 @@
 #include <uapi/linux/vxhs.h>
 
 #include "io.h"
+#include "states.h"
 #include "wire.h"
 
 struct netlink_ext_ack;
 struct vxhs_attach;
+struct vxhs_disk;
 struct vxhs_lane;
 
 #define VXHS_MAX_PORTALS	8
@@ -35,27 +37,11 @@ struct vxhs_lane;
  */
 #define VXHS_MAX_DEPTH		1024
 #define VXHS_IDLE_TIME		(2 * HZ) /* a disk without I/O gives its share back */
-#define VXHS_KATO_MS		5000
+#define VXHS_KATO_MS		5000	/* defaults */
+#define VXHS_RECONNECT_DELAY_MS	5000
+#define VXHS_REPLAY_DELAY_MS	5000
 #define VXHS_DIGESTS		(VXHS_F_HEADER_CRC | VXHS_F_DATA_CRC)
 #define VXHS_HOST_MAX		255	/* bytes of a host name */
-
-/**
- * enum vxhs_session_event - what happens to a session
- * @VXHS_SESSION_CONNECTED: all its lanes came up
- * @VXHS_SESSION_CONNECT_FAILED: one of them did not
- * @VXHS_SESSION_LANES_LOST: no lane is left
- * @VXHS_SESSION_RECOVERED: lanes are up again, in a new epoch
- * @VXHS_SESSION_GIVEN_UP: policy ends the wait
- * @VXHS_SESSION_UNUSED: its last disk went away
- */
-enum vxhs_session_event {
-	VXHS_SESSION_CONNECTED,
-	VXHS_SESSION_CONNECT_FAILED,
-	VXHS_SESSION_LANES_LOST,
-	VXHS_SESSION_RECOVERED,
-	VXHS_SESSION_GIVEN_UP,
-	VXHS_SESSION_UNUSED,
-};
 
 /**
  * struct vxhs_session_key - what makes two attaches share a session
@@ -76,24 +62,54 @@ struct vxhs_session_key {
 };
 
 /**
+ * struct vxhs_session_policy - how a session behaves when its server does not
+ * @kato_ms: keepalive time-out that LOGIN asks for
+ * @reconnect_delay_ms: longest pause between two attempts to connect
+ * @replay_delay_ms: pause before requests are sent again to a v34 server
+ */
+struct vxhs_session_policy {
+	u32	kato_ms;
+	u32	reconnect_delay_ms;
+	u32	replay_delay_ms;
+};
+
+/**
  * struct vxhs_session - a session
- * @key: who talks to whom
+ * @key: who talks to whom; for portals see vxhs_session_set_portals()
  * @id: random number, names the session
  * @host: the server, as the administrator named it; part of the key too
  * @interface: name of key.ifindex
  * @ref: references: the list of sessions, each disk, each user
  * @entry: in the list of sessions
- * @lock: serialises attach, detach and commands; protects the next five
- * @disks: attached vdisks
- * @nr_disks: entries of @disks
+ * @lock: serialises attaches and detaches; protects the next three
  * @dialect: of all its lanes
- * @grant: what the server granted the first lane
- * @current_portal: index of the portal in use
- * @lanes_lock: serialises who ends lanes; inside @lock
+ * @current_portal: index of the portal in use, or to be tried next
+ * @policy: read without the lock
+ * @vdisk: of its first disk, for STAT
+ * @commands: who sends commands; protects what a lane is told; inside @lock
+ * @grant: what the server granted; its limits are those of the first epoch
+ * @disks: attached vdisks; changed under @commands and @lanes_lock
+ * @nr_disks: entries of @disks
+ * @lanes_lock: serialises who ends lanes; inside @commands
+ * @starting: the lane that reconnect brings up, which nobody else ends
+ * @holding: lanes are up but send no requests until they have drained
+ * @hold_until: that ends then at the latest, jiffies
+ * @down_since: when it was last LIVE, jiffies
+ * @live_since: since when it is, jiffies
+ * @next_report: when to say again that no portal works, jiffies
+ * @attempts: how often the portals were tried in vain
+ * @tried: how many of them in this round
+ * @round: of OPENs, for disk->round
+ * @login_sent: a LOGIN with this epoch was sent
+ * @shutting_down: the host does, since @shutdown_since
+ * @shutdown_since: jiffies
+ * @flags: VXHS_SESSION_*, of what lanes were told
+ * @waiters: for a change of @state
  * @state: enum vxhs_session_state; changed under @state_lock
  * @state_lock: innermost, any context
  * @epoch: of the login
  * @reason: why a lane was lost, the newest reason
+ * @recoveries: how often it recovered
  * @messages: so that one bad server does not silence what is said of others
  * @nr_lanes: entries of @lanes; fixed once the session was live
  * @nr_poll: how many of them, the last ones, are for polled requests
@@ -103,7 +119,10 @@ struct vxhs_session_key {
  * @tag_set: shared by all disks
  * @has_tag_set: @tag_set is allocated
  * @slots: by hardware queue and tag
- * @recover: ends broken lanes
+ * @keeper: a queue without a disk: the tag set stays shared, for the block
+ *	    layer would wait for parked requests when that changes
+ * @recover: ends broken lanes, parks and fails requests
+ * @reconnect: brings lanes up, begins epochs
  */
 struct vxhs_session {
 	struct vxhs_session_key	key;
@@ -114,17 +133,37 @@ struct vxhs_session {
 	struct list_head	entry;
 
 	struct mutex		lock;	/* outermost */
+	enum vxhs_dialect	dialect;
+	unsigned int		current_portal;
+	struct vxhs_session_policy	policy;
+	char			vdisk[VXHS_NAME_MAX + 1];
+
+	struct mutex		commands;	/* who sends commands */
+	struct vxhs_grant	grant;
 	struct list_head	disks;
 	unsigned int		nr_disks;
-	enum vxhs_dialect	dialect;
-	struct vxhs_grant	grant;
-	unsigned int		current_portal;
 
 	struct mutex		lanes_lock;	/* who ends lanes */
+	struct vxhs_lane	*starting;
+	bool			holding;
+	unsigned long		hold_until;
+	unsigned long		down_since;
+	unsigned long		live_since;
+	unsigned long		next_report;
+	unsigned int		attempts;
+	unsigned int		tried;
+	unsigned int		round;
+	bool			login_sent;
+	bool			shutting_down;
+	unsigned long		shutdown_since;
+	unsigned long		flags;
+	wait_queue_head_t	waiters;
+
 	spinlock_t		state_lock;	/* changes of state */
 	enum vxhs_session_state	state;
 	u32			epoch;
 	const char		*reason;
+	unsigned int		recoveries;
 	struct ratelimit_state	messages;
 
 	unsigned int		nr_lanes;
@@ -135,8 +174,16 @@ struct vxhs_session {
 	struct blk_mq_tag_set	tag_set;
 	bool			has_tag_set;
 	struct vxhs_slot	*slots;
-	struct work_struct	recover;
+	struct request_queue	*keeper;
+	struct delayed_work	recover;
+	struct delayed_work	reconnect;
 };
+
+/* Bits of struct vxhs_session.flags: what the server said, any context. */
+#define VXHS_SESSION_EPOCH_OVER	0	/* it does not know the session */
+#define VXHS_SESSION_AWAY	1	/* it goes away */
+#define VXHS_SESSION_REREAD	2	/* something of a vdisk has changed */
+#define VXHS_SESSION_LOSS	3	/* a verifier changed */
 
 /** vxhs_session_default_lanes - lanes of a session if nobody says how many */
 static inline unsigned int vxhs_session_default_lanes(void)
@@ -161,8 +208,32 @@ vxhs_session_slot(struct vxhs_session *session, u16 queue, u16 index)
 	return &session->slots[queue * session->tag_set.queue_depth + index];
 }
 
-enum vxhs_session_state vxhs_session_next(enum vxhs_session_state state,
-					  enum vxhs_session_event event);
+/**
+ * vxhs_session_home - the lane that requests of a hardware queue belong to
+ * @session: any
+ * @queue: hardware queue of the request
+ * @tag: of the request
+ *
+ * Each hardware queue has its lane, or several in turn where there are more
+ * lanes than queues; polled queues have theirs, behind the others.
+ *
+ * Return: the lane's index
+ */
+static inline unsigned int
+vxhs_session_home(const struct vxhs_session *session, unsigned int queue,
+		  unsigned int tag)
+{
+	unsigned int lanes = session->nr_lanes - session->nr_poll;
+
+	if (unlikely(queue >= session->nr_queues))
+		return lanes + queue - session->nr_queues;
+	if (unlikely(session->spread))
+		return (queue + tag * session->nr_queues) % lanes;
+	return queue;
+}
+
+u32 vxhs_session_event(struct vxhs_session *session,
+		       enum vxhs_session_event event);
 struct vxhs_session *vxhs_session_get(const struct vxhs_attach *attach,
 				      unsigned long deadline,
 				      struct netlink_ext_ack *extack);
@@ -171,20 +242,31 @@ void vxhs_session_put(struct vxhs_session *session);
 struct vxhs_session *vxhs_session_find(u64 id);
 struct vxhs_session *vxhs_session_next_of(struct vxhs_session *session);
 unsigned int vxhs_session_lanes_up(const struct vxhs_session *session);
-int vxhs_session_open(struct vxhs_session *session, const char *vdisk,
-		      enum vxhs_mode mode, struct vxhs_geometry *geometry,
-		      unsigned long deadline, struct netlink_ext_ack *extack);
-void vxhs_session_close_vdisk(struct vxhs_session *session, u32 handle);
+bool vxhs_session_set_portals(struct vxhs_session *session,
+			      const struct vxhs_session_key *key);
+void vxhs_session_set_policy(struct vxhs_session *session,
+			     const struct vxhs_session_policy *policy);
+int vxhs_session_start_lane(struct vxhs_session *session,
+			    struct vxhs_lane *lane, unsigned long deadline,
+			    struct netlink_ext_ack *extack);
+int vxhs_session_open_vdisk(struct vxhs_session *session,
+			    struct vxhs_lane *lane,
+			    const struct vxhs_open *open,
+			    struct vxhs_geometry *geometry,
+			    unsigned long deadline,
+			    struct netlink_ext_ack *extack);
+int vxhs_session_add_disk(struct vxhs_session *session, struct vxhs_disk *disk,
+			  bool take_over, unsigned long deadline,
+			  struct netlink_ext_ack *extack);
+void vxhs_session_remove_disk(struct vxhs_session *session,
+			      struct vxhs_disk *disk);
 struct vxhs_lane *vxhs_session_pick(struct vxhs_session *session,
-				    unsigned int queue, unsigned int tag);
+				    unsigned int home);
 void vxhs_session_kick(struct vxhs_session *session);
 void vxhs_session_commit(struct vxhs_session *session, struct vxhs_lane *lane,
 			 bool first);
 void vxhs_session_lane_broken(struct vxhs_session *session,
 			      struct vxhs_lane *lane, const char *reason);
-void vxhs_session_stranded(struct vxhs_session *session);
-
-int vxhs_session_init(void);
-void vxhs_session_exit(void);
+void vxhs_session_shutdown(void);
 
 #endif /* _VXHS_SESSION_H */

@@ -109,6 +109,63 @@ static ssize_t lanes_up_show(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(lanes_up);
 
+/* Policy, in milliseconds; -1 is for ever. */
+
+static ssize_t vxhs_emit_ms(char *buf, u32 ms)
+{
+	return sysfs_emit(buf, "%d\n", ms == VXHS_NEVER ? -1 : (int)ms);
+}
+
+static ssize_t fast_io_fail_tmo_show(struct device *dev,
+				     struct device_attribute *attr, char *buf)
+{
+	return vxhs_emit_ms(buf,
+			    READ_ONCE(to_disk(dev)->policy.fast_io_fail_ms));
+}
+static DEVICE_ATTR_RO(fast_io_fail_tmo);
+
+static ssize_t io_timeout_show(struct device *dev,
+			       struct device_attribute *attr, char *buf)
+{
+	return vxhs_emit_ms(buf, READ_ONCE(to_disk(dev)->policy.io_timeout_ms));
+}
+static DEVICE_ATTR_RO(io_timeout);
+
+static ssize_t shutdown_tmo_show(struct device *dev,
+				 struct device_attribute *attr, char *buf)
+{
+	return vxhs_emit_ms(buf, READ_ONCE(to_disk(dev)->policy.shutdown_ms));
+}
+static DEVICE_ATTR_RO(shutdown_tmo);
+
+static const struct vxhs_session_policy *to_session_policy(struct device *dev)
+{
+	return &to_disk(dev)->session->policy;
+}
+
+static ssize_t kato_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	return vxhs_emit_ms(buf, READ_ONCE(to_session_policy(dev)->kato_ms));
+}
+static DEVICE_ATTR_RO(kato);
+
+static ssize_t reconnect_delay_show(struct device *dev,
+				    struct device_attribute *attr, char *buf)
+{
+	return vxhs_emit_ms(buf,
+		READ_ONCE(to_session_policy(dev)->reconnect_delay_ms));
+}
+static DEVICE_ATTR_RO(reconnect_delay);
+
+static ssize_t replay_delay_show(struct device *dev,
+				 struct device_attribute *attr, char *buf)
+{
+	return vxhs_emit_ms(buf,
+		READ_ONCE(to_session_policy(dev)->replay_delay_ms));
+}
+static DEVICE_ATTR_RO(replay_delay);
+
 static struct attribute *vxhs_disk_attrs[] = {
 	&dev_attr_host.attr,
 	&dev_attr_vdisk.attr,
@@ -119,6 +176,12 @@ static struct attribute *vxhs_disk_attrs[] = {
 	&dev_attr_session.attr,
 	&dev_attr_lanes.attr,
 	&dev_attr_lanes_up.attr,
+	&dev_attr_fast_io_fail_tmo.attr,
+	&dev_attr_io_timeout.attr,
+	&dev_attr_shutdown_tmo.attr,
+	&dev_attr_kato.attr,
+	&dev_attr_reconnect_delay.attr,
+	&dev_attr_replay_delay.attr,
 	NULL
 };
 

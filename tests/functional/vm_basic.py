@@ -445,6 +445,7 @@ def usage_errors_are_2():
 @test
 def help_is_everywhere():
     for args in (('--help',), ('attach', '--help'), ('detach', '--help'),
+                 ('set', '--help'), ('ack-loss', '--help'),
                  ('list', '--help'), ('show', '--help'),
                  ('monitor', '--help')):
         out, err = vxhsctl(*args)
@@ -459,6 +460,7 @@ def others_than_root_are_refused():
     device = attach(d, 'mem')
     settle()
     for args in (('list',), ('show', device), ('detach', device),
+                 ('set', device, '--kato', '1'), ('ack-loss', device),
                  ('attach', host(d), 'disk0'), ('monitor',)):
         done = run(*nobody, *args, timeout=10)
         equal(done.returncode, 1, ' '.join(args))

@@ -13,12 +13,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import genl
 import vm
 import vxhs
-from genl import (A_DISK, A_SESSION, ATTACH, D_HOST_ID, D_INDEX, D_LANES,
-                  D_MODE, D_VDISK, DETACH, DISK_GET, NLM_F_DUMP, P_ADDRESS,
-                  P_PORT, S_HOST, S_INTERFACE, S_PORTAL, S_SOURCE,
-                  SESSION_GET, Genl, attr, nest, portal)
+from genl import (A_DISK, A_SESSION, ACK_LOSS, ATTACH, D_FAILED,
+                  D_FAST_IO_FAIL_TMO, D_FORCE, D_HOST_ID, D_INDEX,
+                  D_IO_TIMEOUT, D_LANES, D_LOSSES, D_LOST, D_MODE, D_PARKED,
+                  D_SHUTDOWN_TMO, D_SLOW, D_TAKE_OVER, D_VDISK, DETACH,
+                  DISK_GET, NEVER, NLM_F_DUMP, P_ADDRESS, P_PORT, S_HOST,
+                  S_INTERFACE, S_KATO, S_KATO_ASKED, S_PORTAL,
+                  S_RECONNECT_DELAY, S_RECOVERIES, S_REPLAY_DELAY, S_SOURCE,
+                  SESSION_GET, SET, Genl, attr, nest, portal)
 from harness import check, equal, main, test
-from vm import settle
+from vm import Raw, settle
 
 _shared = {}
 
@@ -97,6 +101,10 @@ def missing_attributes():
     refused(DISK_GET, nest(A_DISK))
     refused(SESSION_GET, b'')
     refused(SESSION_GET, nest(A_SESSION))
+    refused(ACK_LOSS, b'')
+    refused(SET, b'')
+    refused(SET, nest(A_DISK))
+    refused(SET, nest(A_SESSION, attr(S_KATO, 1000)))
 
 
 @test
@@ -112,7 +120,9 @@ def wrong_values():
             disk(D_MODE=b'x') + good,
             disk() + session(host='h' * 256),
             disk() + session(portals=[portal('127.0.0.1', 0)]),
-            disk() + session(portals=[portal('127.0.0.1', 1)] * 9),
+            disk() + session(portals=[portal('127.0.0.1', 1)] * 2),
+            disk() + session(portals=[portal('127.0.0.1', p)
+                                      for p in range(1, 10)]),
             disk() + session(portals=[nest(
                 S_PORTAL, attr(P_ADDRESS, bytes(5)),
                 attr(P_PORT, struct.pack('<H', 1)))]),
@@ -134,8 +144,201 @@ def things_that_do_not_exist():
                                                        errno.ENOENT))
     refused(SESSION_GET, nest(A_SESSION, attr(1, bytes(8))),
             (errno.ENODEV, errno.ENOENT))
-    for command in (0, 5, 6, 200):
+    for command in (SET, ACK_LOSS):
+        refused(command, nest(A_DISK, attr(D_INDEX, 5),
+                              attr(D_IO_TIMEOUT, 1)), (errno.ENODEV,))
+    for command in (0, 5, 8, 200):
         refused(command, b'', (errno.EOPNOTSUPP,), sentence=False)
+
+
+def look(index):
+    """The numbers of a disk and of its session, and what is not a number."""
+    answer = setup()[0].call(DISK_GET, nest(A_DISK, attr(D_INDEX, index)))
+    nests = dict(genl.parse(answer[0]))
+    return [{k: int.from_bytes(v, 'little') if len(v) in (4, 8) else v
+             for k, v in genl.parse(nests[kind])}
+            for kind in (A_DISK, A_SESSION)]
+
+
+def sysfs(index, name):
+    with open('/sys/block/vxhs%d/vxhs/%s' % (index, name)) as f:
+        return int(f.read())
+
+
+DISK_POLICY = {D_FAST_IO_FAIL_TMO: ('fast_io_fail_tmo', NEVER),
+               D_IO_TIMEOUT: ('io_timeout', 30000),
+               D_SHUTDOWN_TMO: ('shutdown_tmo', 60000)}
+SESSION_POLICY = {S_KATO_ASKED: ('kato', 5000),
+                  S_RECONNECT_DELAY: ('reconnect_delay', 5000),
+                  S_REPLAY_DELAY: ('replay_delay', 5000)}
+
+
+def policy_is(index, changed):
+    for policy, got in zip((DISK_POLICY, SESSION_POLICY), look(index)):
+        for kind, (name, default) in policy.items():
+            want = changed.get(name, default)
+            equal(got[kind], want, name)
+            equal(sysfs(index, name), -1 if want == NEVER else want, name)
+
+
+def set_of(index, *attrs, session=()):
+    return nest(A_DISK, attr(D_INDEX, index), *attrs) + (
+        nest(A_SESSION, *session) if session else b'')
+
+
+@test
+def policy():
+    """Each value is set alone, read back, and leaves the others alone."""
+    nl, d = setup()
+    index = nl.attach(d, 'd')
+    changed = {}
+    policy_is(index, changed)
+    for kind, (name, _) in DISK_POLICY.items():
+        for value in (0, 86400000, 12345):
+            nl.call(SET, set_of(index, attr(kind, value)))
+            changed[name] = value
+            policy_is(index, changed)
+    for kind, (name, _) in SESSION_POLICY.items():
+        for value in (86400000, 200):
+            nl.call(SET, set_of(index, session=[
+                attr(S_KATO if kind == S_KATO_ASKED else kind, value)]))
+            changed[name] = value
+            policy_is(index, changed)
+    nl.call(SET, set_of(index, attr(D_FAST_IO_FAIL_TMO, NEVER),
+                        attr(D_SHUTDOWN_TMO, NEVER),
+                        session=[attr(S_KATO, 1000)]))
+    changed.update(fast_io_fail_tmo=NEVER, shutdown_tmo=NEVER, kato=1000)
+    policy_is(index, changed)
+    equal([look(index)[0].get(k) for k in (D_LOST, D_LOSSES, D_SLOW, D_PARKED,
+                                           D_FAILED)], [0, 0, 0, 0, None])
+    equal(look(index)[1][S_RECOVERIES], 0)
+    settle()
+    vm.detach('vxhs%d' % index)
+
+
+@test
+def policy_of_an_attach():
+    """A shared session keeps what a later attach does not name."""
+    nl, d = setup()
+    d.disks['e'] = vxhs.Disk(1 << 20)
+    asked = []
+    d.on_login = lambda conn, req, payload: asked.append(
+        struct.unpack_from('<I', payload, 32)[0])
+    first = struct.unpack('<I', dict(genl.parse(dict(genl.parse(nl.call(
+        ATTACH, disk(D_IO_TIMEOUT=7000, D_TAKE_OVER=1) + session(
+            attr(S_KATO, 2000), attr(S_RECONNECT_DELAY, 300)))[0]))
+        [A_DISK]))[D_INDEX])[0]
+    changed = {'io_timeout': 7000, 'kato': 2000, 'reconnect_delay': 300}
+    policy_is(first, changed)
+    d.on_login = None
+    equal(asked, [2000], 'asked for in LOGIN')
+    equal(look(first)[1][S_KATO], d.grant['kato'], 'granted')
+    second = struct.unpack('<I', dict(genl.parse(dict(genl.parse(nl.call(
+        ATTACH, disk(D_VDISK='e') + session(
+            attr(S_REPLAY_DELAY, 400)))[0]))[A_DISK]))[D_INDEX])[0]
+    equal(look(first)[1][1], look(second)[1][1], 'session')
+    changed['replay_delay'] = 400
+    policy_is(first, changed)
+    del changed['io_timeout']
+    policy_is(second, changed)
+    settle()
+    for index in (first, second):
+        vm.detach('vxhs%d' % index)
+
+
+@test
+def policy_out_of_range():
+    nl, d = setup()
+    index = nl.attach(d, 'd')
+    for kind in DISK_POLICY:
+        for value in (86400001, 0x7fffffff, 0x80000000, 0xfffffffe):
+            refused(SET, set_of(index, attr(kind, value)), (errno.EINVAL,))
+            refused(ATTACH, nest(A_DISK, attr(D_VDISK, 'd'),
+                                 attr(D_HOST_ID, genl.HOST_ID),
+                                 attr(kind, value)) + session(),
+                    (errno.EINVAL,))
+    refused(SET, set_of(index, attr(D_IO_TIMEOUT, NEVER)), (errno.EINVAL,))
+    for kind, least in ((S_KATO, 200), (S_RECONNECT_DELAY, 100),
+                        (S_REPLAY_DELAY, 100)):
+        for value in (0, least - 1, 86400001, NEVER):
+            # Nothing is set if one value is refused.
+            refused(SET, set_of(index, attr(D_IO_TIMEOUT, 1), session=[
+                attr(kind, value)]), (errno.EINVAL,))
+            refused(ATTACH, disk() + session(attr(kind, value)),
+                    (errno.EINVAL,))
+    refused(SET, set_of(index), (errno.EINVAL,))
+    refused(SET, set_of(index, session=[attr(S_HOST, 'other')]),
+            (errno.EINVAL,))
+    refused(DETACH, set_of(index, attr(D_FORCE, 2)), sentence=False)
+    refused(ACK_LOSS, set_of(index), (errno.EINVAL,))
+    policy_is(index, {})
+    settle()
+    vm.detach('vxhs%d' % index)
+
+
+@test
+def a_loss_is_acknowledged():
+    nl, d = setup()
+    index = nl.attach(d, 'd')
+    settle()
+
+    def lost():
+        return [look(index)[0][kind] for kind in (D_LOST, D_LOSSES)]
+
+    with Raw('/dev/vxhs%d' % index) as raw:
+        raw.write(b'x' * 4096)
+        d.geometry['verifier'] += 1
+        vm.fails(errno.EIO, raw.flush)
+        vm.fails(errno.EIO, raw.flush)
+        equal(lost(), [1, 1])
+        nl.call(ACK_LOSS, set_of(index))
+        equal(lost(), [0, 1])
+        raw.flush()
+        refused(ACK_LOSS, set_of(index), (errno.EINVAL,))
+        # And once more, twice within one alarm.
+        for count in (2, 3):
+            raw.write(b'y' * 4096)
+            d.geometry['verifier'] += 1
+            vm.fails(errno.EIO, raw.flush)
+            equal(lost(), [1, count])
+        nl.call(ACK_LOSS, set_of(index))
+        raw.flush()
+        raw.write(b'z' * 4096)
+        raw.flush()
+        equal(lost(), [0, 3])
+    vm.detach('vxhs%d' % index)
+
+
+@test
+def portals_are_replaced():
+    nl, d = setup()
+    index = nl.attach(d, 'd')
+
+    def portals():
+        answer = nl.call(DISK_GET, nest(A_DISK, attr(D_INDEX, index)))
+        return [v for k, v in genl.parse(dict(genl.parse(answer[0]))
+                                         [A_SESSION]) if k == S_PORTAL]
+
+    before = portals()
+    new = [portal('::1', 7), portal('127.0.0.1', d.port),
+           portal('127.0.0.2', 65535)]
+    nl.call(SET, set_of(index, session=new))
+    equal(portals(), [p[4:] for p in new])
+    equal(look(index)[1][4], 1, 'the portal in use')
+    for bad, why in ((new + new[:1], 'portal 4 is the same as portal 1'),
+                     ([portal('127.0.0.1', p) for p in range(1, 10)],
+                      'more than 8 portals'), ([nest(S_PORTAL)], 'address')):
+        try:
+            nl.call(SET, set_of(index, session=bad))
+        except genl.Error as exc:
+            check(why in exc.strerror, exc.strerror)
+        else:
+            raise AssertionError('accepted: ' + why)
+    equal(portals(), [p[4:] for p in new])
+    nl.call(SET, set_of(index, session=[portal('127.0.0.1', d.port)]))
+    equal(portals(), before)
+    settle()
+    vm.detach('vxhs%d' % index)
 
 
 @test
@@ -150,7 +353,8 @@ def random_messages():
         payload = bytes(payload[:rng.randrange(len(payload) + 1)])
         # Other addresses than the closed port of this host would be tried.
         if rng.random() < 0.5 or b'\x7f\0\0\1' not in payload:
-            command = rng.choice((DETACH, DISK_GET, SESSION_GET))
+            command = rng.choice((DETACH, DISK_GET, SESSION_GET, SET,
+                                  ACK_LOSS))
         else:
             command = ATTACH
         try:
@@ -182,9 +386,10 @@ def without_cap_sys_admin():
             os.setgid(65534)
             os.setuid(65534)
             fresh = Genl()
-            for command in (ATTACH, DETACH, DISK_GET, SESSION_GET):
+            for command in (ATTACH, DETACH, DISK_GET, SESSION_GET, SET,
+                            ACK_LOSS):
                 for flags in (0, NLM_F_DUMP):
-                    if flags and command in (ATTACH, DETACH):
+                    if flags and command not in (DISK_GET, SESSION_GET):
                         continue
                     payload = {ATTACH: disk() + session(),
                                SESSION_GET: nest(A_SESSION,

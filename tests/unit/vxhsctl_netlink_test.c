@@ -34,6 +34,11 @@ static struct nlmsghdr *start(void)
 static const struct disk sample_disk = {
 	.has_index = true, .index = 17, .vdisk = "disk0",
 	.mode = VXHS_MODE_SHARED, .host_id = { 1, 2, 3 }, .lanes = 4,
+	.take_over = true,
+	.policy = {
+		.has = { [POLICY_IO_TIMEOUT] = true },
+		.ms = { [POLICY_IO_TIMEOUT] = 1500 },
+	},
 };
 
 static const struct session sample_session = {
@@ -43,7 +48,28 @@ static const struct session sample_session = {
 		{ { { 0xfe, 0x80, [15] = 1 }, 16 }, 9998, 3 },
 	},
 	.source = { { 127, 0, 0, 2 }, 4 }, .interface = "eth0",
+	.policy = {
+		.has = { [POLICY_KATO] = true, [POLICY_REPLAY_DELAY] = true },
+		.ms = { [POLICY_KATO] = 300, [POLICY_REPLAY_DELAY] = 400 },
+	},
 };
+
+/* Returns the value of a u32 in a nest, or -1. */
+static int64_t find(const struct nlmsghdr *nlh, unsigned int nest_type,
+		    unsigned int type)
+{
+	const struct nlattr *nest, *attr;
+
+	mnl_attr_for_each(nest, nlh, sizeof(struct genlmsghdr)) {
+		if (mnl_attr_get_type(nest) != nest_type)
+			continue;
+		mnl_attr_for_each_nested(attr, nest) {
+			if (mnl_attr_get_type(attr) == type)
+				return mnl_attr_get_u32(attr);
+		}
+	}
+	return -1;
+}
 
 static void attach_request(void **state)
 {
@@ -79,6 +105,78 @@ static void attach_request(void **state)
 	assert_int_equal(msg.session.portals[1].scope, 3);
 	assert_int_equal(msg.session.source.len, 4);
 	assert_string_equal(msg.session.interface, "eth0");
+}
+
+static void policy_of_a_request(void **state)
+{
+	struct nlmsghdr *nlh = start();
+	struct message msg;
+
+	(void)state;
+	assert_true(attach_encode(nlh, SIZE, &sample_disk, &sample_session));
+	assert_int_equal(find(nlh, VXHS_A_DISK, VXHS_A_DISK_TAKE_OVER), 1);
+	assert_int_equal(find(nlh, VXHS_A_DISK, VXHS_A_DISK_IO_TIMEOUT), 1500);
+	assert_int_equal(find(nlh, VXHS_A_DISK, VXHS_A_DISK_SHUTDOWN_TMO), -1);
+	/* asked for as kato, and told as what was asked for */
+	assert_int_equal(find(nlh, VXHS_A_SESSION, VXHS_A_SESSION_KATO), 300);
+	assert_int_equal(find(nlh, VXHS_A_SESSION, VXHS_A_SESSION_KATO_ASKED),
+			 -1);
+
+	nlh = start();
+	assert_true(set_encode(nlh, SIZE, &sample_disk, &sample_session));
+	assert_int_equal(find(nlh, VXHS_A_DISK, VXHS_A_DISK_INDEX), 17);
+	assert_int_equal(find(nlh, VXHS_A_DISK, VXHS_A_DISK_IO_TIMEOUT), 1500);
+	assert_int_equal(find(nlh, VXHS_A_DISK, VXHS_A_DISK_MODE), -1);
+	assert_int_equal(find(nlh, VXHS_A_SESSION,
+			      VXHS_A_SESSION_REPLAY_DELAY), 400);
+	assert_int_equal(message_decode(nlh, &msg), 0);
+	assert_int_equal(msg.session.portal_count, 2);
+	assert_string_equal(msg.session.host, "");
+
+	nlh = start();
+	assert_true(detach_encode(nlh, SIZE, 3, false));
+	assert_int_equal(find(nlh, VXHS_A_DISK, VXHS_A_DISK_FORCE), -1);
+	nlh = start();
+	assert_true(detach_encode(nlh, SIZE, 3, true));
+	assert_int_equal(find(nlh, VXHS_A_DISK, VXHS_A_DISK_INDEX), 3);
+	assert_int_equal(find(nlh, VXHS_A_DISK, VXHS_A_DISK_FORCE), 1);
+}
+
+static void policy_of_a_reply(void **state)
+{
+	struct nlmsghdr *nlh = start();
+	struct nlattr *nest;
+	struct message msg;
+
+	(void)state;
+	nest = mnl_attr_nest_start(nlh, VXHS_A_DISK);
+	mnl_attr_put_u32(nlh, VXHS_A_DISK_FAST_IO_FAIL_TMO, UINT32_MAX);
+	mnl_attr_put_u32(nlh, VXHS_A_DISK_SHUTDOWN_TMO, 60000);
+	mnl_attr_put_u32(nlh, VXHS_A_DISK_LOST, 1);
+	mnl_attr_put_u64(nlh, VXHS_A_DISK_LOSSES, 2);
+	mnl_attr_put_u64(nlh, VXHS_A_DISK_SLOW, UINT64_MAX);
+	mnl_attr_put_u32(nlh, VXHS_A_DISK_PARKED, 1);
+	mnl_attr_put_strz(nlh, VXHS_A_DISK_FAILED, "it shrank");
+	mnl_attr_nest_end(nlh, nest);
+	nest = mnl_attr_nest_start(nlh, VXHS_A_SESSION);
+	mnl_attr_put_u32(nlh, VXHS_A_SESSION_KATO, 5000);
+	mnl_attr_put_u32(nlh, VXHS_A_SESSION_KATO_ASKED, 300);
+	mnl_attr_put_u32(nlh, VXHS_A_SESSION_RECONNECT_DELAY, 100);
+	mnl_attr_put_u64(nlh, VXHS_A_SESSION_RECOVERIES, 5);
+	mnl_attr_nest_end(nlh, nest);
+	assert_int_equal(message_decode(nlh, &msg), 0);
+	assert_true(msg.disk.policy.has[POLICY_FAST_IO_FAIL]);
+	assert_int_equal(msg.disk.policy.ms[POLICY_FAST_IO_FAIL], POLICY_NEVER);
+	assert_false(msg.disk.policy.has[POLICY_IO_TIMEOUT]);
+	assert_int_equal(msg.disk.policy.ms[POLICY_SHUTDOWN], 60000);
+	assert_true(msg.disk.lost && msg.disk.parked);
+	assert_int_equal(msg.disk.losses, 2);
+	assert_true(msg.disk.slow == UINT64_MAX);
+	assert_string_equal(msg.disk.failed, "it shrank");
+	assert_int_equal(msg.session.kato, 5000);
+	assert_int_equal(msg.session.policy.ms[POLICY_KATO], 300);
+	assert_int_equal(msg.session.policy.ms[POLICY_RECONNECT_DELAY], 100);
+	assert_int_equal(msg.session.recoveries, 5);
 }
 
 static void absent_means_the_kernel_chooses(void **state)
@@ -119,6 +217,10 @@ static void requests_stay_in_their_buffer(void **state)
 		bool fits = attach_encode(nlh, size, &sample_disk,
 					  &sample_session);
 
+		assert_true(nlh->nlmsg_len <= size || !fits);
+		assert_int_equal(buffer[size], 0);
+		nlh = start();
+		fits = set_encode(nlh, size, &sample_disk, &sample_session);
 		assert_true(nlh->nlmsg_len <= size || !fits);
 		assert_int_equal(buffer[size], 0);
 	}
@@ -338,6 +440,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(attach_request),
+		cmocka_unit_test(policy_of_a_request),
+		cmocka_unit_test(policy_of_a_reply),
 		cmocka_unit_test(absent_means_the_kernel_chooses),
 		cmocka_unit_test(requests_stay_in_their_buffer),
 		cmocka_unit_test(whole_reply),

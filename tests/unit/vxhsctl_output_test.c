@@ -27,7 +27,11 @@ static struct message sample(void)
 			.has_vdisk_id = true,
 			.vdisk_id = { 0xab, 0xcd, [15] = 0x0f },
 			.lease = 2, .openers = 1, .requests = UINT64_MAX,
-			.errors = 0,
+			.errors = 0, .slow = 7,
+			.policy = {
+				.has = { true, true, true },
+				.ms = { POLICY_NEVER, 30000, 60000 },
+			},
 		},
 		.session = {
 			.id = 0x0123456789abcdef, .host = "store1",
@@ -41,7 +45,11 @@ static struct message sample(void)
 			.dialect = VXHS_DIALECT_NATIVE, .epoch = 1,
 			.lanes = 2, .lanes_up = 1, .disks = 4, .kato = 5000,
 			.max_inflight = 128, .max_inflight_bytes = 8 << 20,
-			.max_io = 1 << 20,
+			.max_io = 1 << 20, .recoveries = 3,
+			.policy = {
+				.has = { [POLICY_KATO] = true, true, true },
+				.ms = { [POLICY_KATO] = 2500, 200, 5000 },
+			},
 		},
 	};
 
@@ -168,12 +176,20 @@ static void table(void **state)
 	list[1].disk.mode = VXHS_MODE_READ_ONLY;
 	list[1].session.state = 99;
 	list[1].session.dialect = VXHS_DIALECT_V34;
+	list[0].disk.lost = true;
 	file = start();
 	print_disk_table(file, list, 2);
 	expect(file,
-"DEVICE       VDISK     HOST                  SIZE  MODE       STATE    DIALECT\n"
-"/dev/vxhs3   disk0     store1               10GiB  exclusive  live     native\n"
-"/dev/vxhs12  caf\xc3\xa9\\x0a  [2001:db8::1]:9998  1.5TiB  read-only  unknown  v34\n");
+"DEVICE       VDISK     HOST                  SIZE  MODE       STATE      DIALECT\n"
+"/dev/vxhs3   disk0     store1               10GiB  exclusive  live,lost  native\n"
+"/dev/vxhs12  caf\xc3\xa9\\x0a  [2001:db8::1]:9998  1.5TiB  read-only  unknown    v34\n");
+
+	strcpy(list[1].disk.failed, "its lease went to another host");
+	file = start();
+	print_disk_table(file, list + 1, 1);
+	expect(file,
+"DEVICE       VDISK     HOST                  SIZE  MODE       STATE   DIALECT\n"
+"/dev/vxhs12  caf\xc3\xa9\\x0a  [2001:db8::1]:9998  1.5TiB  read-only  failed  v34\n");
 }
 
 static void one_disk(void **state)
@@ -200,11 +216,17 @@ static void one_disk(void **state)
 "requests:           18446744073709551615\n"
 "errors:             0\n"
 "resends:            0\n"
+"slow requests:      7\n"
+"losses:             0\n"
+"fast io fail:       off\n"
+"io timeout:         30 s\n"
+"shutdown timeout:   60 s\n"
 "host:               store1\n"
 "session:            0123456789abcdef\n"
 "state:              live\n"
 "dialect:            native\n"
 "epoch:              1\n"
+"recoveries:         3\n"
 "lanes:              2\n"
 "lanes up:           1\n"
 "digests:            none\n"
@@ -212,12 +234,51 @@ static void one_disk(void **state)
 "portal:             [2001::1]:9999\n"
 "source:             0.0.0.0\n"
 "interface:          eth0\n"
-"kato:               5000 ms\n"
+"kato:               5 s\n"
+"kato asked for:     2.5 s\n"
+"reconnect delay:    0.2 s\n"
+"replay delay:       5 s\n"
 "max in flight:      128 requests per lane\n"
 "max bytes per lane: 8MiB (8388608 bytes)\n"
 "max request:        1MiB (1048576 bytes)\n"
 "disks of session:   4\n"
 "last lane lost:     reset\\x1b[31m\n");
+}
+
+static void expect_line(const struct message *msg, const char *line)
+{
+	FILE *file = start();
+	char *at;
+
+	print_disk(file, msg);
+	assert_int_equal(fclose(file), 0);
+	at = strstr(text, line);
+	if (!at)
+		fail_msg("no line \"%s\" in:\n%s", line, text);
+	assert_true(at == text || at[-1] == '\n');
+	free(text);
+}
+
+static void a_disk_that_is_not_well(void **state)
+{
+	struct message msg = sample();
+
+	(void)state;
+	msg.disk.lost = true;
+	msg.disk.losses = 2;
+	msg.disk.parked = true;
+	strcpy(msg.disk.failed, "shrunk\x1b");
+	msg.disk.policy.ms[POLICY_FAST_IO_FAIL] = 0;
+	msg.disk.policy.ms[POLICY_IO_TIMEOUT] = 0;
+	msg.disk.policy.ms[POLICY_SHUTDOWN] = 86400000;
+	msg.session.kato = 0;
+	expect_line(&msg, "losses:             2; every FLUSH fails until vxhsctl ack-loss\n");
+	expect_line(&msg, "parked:             requests wait for a recovery\n");
+	expect_line(&msg, "failed:             shrunk\\x1b\n");
+	expect_line(&msg, "fast io fail:       0 s\n");
+	expect_line(&msg, "io timeout:         off\n");
+	expect_line(&msg, "shutdown timeout:   86400 s\n");
+	expect_line(&msg, "kato:               none\n");
 }
 
 static void changes(void **state)
@@ -242,6 +303,48 @@ static void changes(void **state)
 	expect(file,
 "2023-11-14 22:13:20.123 lane-lost, host store1, "
 "session 0123456789abcdef live, 1 of 2 lanes up: reset\\x0aby peer\n");
+}
+
+static void changes_of_a_disk(void **state)
+{
+	static const struct {
+		uint32_t change;
+		const char *name, *detail;
+	} all[] = {
+		{ VXHS_CHANGE_LOSS, "loss", ": acknowledged writes may be lost, every FLUSH fails until vxhsctl ack-loss" },
+		{ VXHS_CHANGE_LEASE_LOST, "lease-lost", ": why\\x0anot" },
+		{ VXHS_CHANGE_DISK_FAILED, "disk-failed", ": why\\x0anot" },
+		{ VXHS_CHANGE_RESIZED, "resized", ": 10GiB" },
+		{ VXHS_CHANGE_RECOVERED, "recovered", ": [2001::1]:9999" },
+		{ 99, "unknown", "" },
+	};
+	const struct timespec when = { 1700000000, 0 };
+	struct message msg = sample();
+	char want[512];
+	FILE *file;
+	size_t i;
+
+	(void)state;
+	setenv("TZ", "UTC", 1);
+	strcpy(msg.disk.failed, "why\nnot");
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		msg.change = all[i].change;
+		snprintf(want, sizeof(want),
+"2023-11-14 22:13:20.000 vxhs3 %s, vdisk disk0, host store1, "
+"session 0123456789abcdef live, 1 of 2 lanes up%s\n",
+			 all[i].name, all[i].detail);
+		file = start();
+		print_change(file, &msg, &when);
+		expect(file, want);
+	}
+	/* A portal that is none. */
+	msg.change = VXHS_CHANGE_RECOVERED;
+	msg.session.current_portal = 2;
+	file = start();
+	print_change(file, &msg, &when);
+	expect(file,
+"2023-11-14 22:13:20.000 vxhs3 recovered, vdisk disk0, host store1, "
+"session 0123456789abcdef live, 1 of 2 lanes up\n");
 }
 
 static const char *json_string(struct json_object *object, const char *key)
@@ -291,6 +394,42 @@ static void json_of_a_disk(void **state)
 	assert_null(json_member(session, "source"));
 	assert_null(json_member(session, "server_id"));
 	assert_null(json_member(session, "reason"));
+	assert_int_equal(json_object_get_int(json_member(object, "slow")), 7);
+	assert_false(json_object_get_boolean(json_member(object, "lost")));
+	assert_false(json_object_get_boolean(json_member(object, "parked")));
+	assert_int_equal(json_object_get_int(json_member(object, "losses")), 0);
+	assert_null(json_member(object, "failed"));
+	assert_null(json_member(object, "fast_io_fail_tmo_ms"));
+	assert_int_equal(json_object_get_int(json_member(object,
+						"io_timeout_ms")), 30000);
+	assert_int_equal(json_object_get_int(json_member(object,
+						"shutdown_tmo_ms")), 60000);
+	assert_int_equal(json_object_get_int(json_member(session,
+						"kato_ms")), 5000);
+	assert_int_equal(json_object_get_int(json_member(session,
+						"kato_asked_ms")), 2500);
+	assert_int_equal(json_object_get_int(json_member(session,
+						"reconnect_delay_ms")), 200);
+	assert_int_equal(json_object_get_int(json_member(session,
+						"replay_delay_ms")), 5000);
+	assert_int_equal(json_object_get_int(json_member(session,
+						"recoveries")), 3);
+	json_object_put(object);
+}
+
+/* All keys are there, but what an older module does not tell is null. */
+static void json_of_another_version(void **state)
+{
+	struct message msg = sample();
+	struct json_object *object;
+
+	(void)state;
+	memset(&msg.disk.policy, 0, sizeof(msg.disk.policy));
+	memset(&msg.session.policy, 0, sizeof(msg.session.policy));
+	object = disk_json(&msg);
+	assert_null(json_member(object, "io_timeout_ms"));
+	assert_null(json_member(json_member(object, "session"),
+				"reconnect_delay_ms"));
 	json_object_put(object);
 }
 
@@ -337,8 +476,11 @@ int main(void)
 		cmocka_unit_test(portals),
 		cmocka_unit_test(table),
 		cmocka_unit_test(one_disk),
+		cmocka_unit_test(a_disk_that_is_not_well),
 		cmocka_unit_test(changes),
+		cmocka_unit_test(changes_of_a_disk),
 		cmocka_unit_test(json_of_a_disk),
+		cmocka_unit_test(json_of_another_version),
 		cmocka_unit_test(json_of_changes),
 	};
 

@@ -57,6 +57,60 @@ static void host_and_port(void **state)
 	assert_non_null(server_name_parse(text, &out));
 }
 
+static void lists_of_hosts(void **state)
+{
+	static const struct {
+		const char *text, *words[2];
+	} bad[] = {
+		{ "", { "host \"\"", "names no host" } },
+		{ ",", { "host \"\" of \",\"", "names no host" } },
+		{ "a,,b", { "host \"\" of \"a,,b\"", "names no host" } },
+		{ "a,", { "host \"\" of \"a,\"", "names no host" } },
+		{ "a,b:0", { "host \"b:0\" of", "port" } },
+		{ "[::1,a", { "host \"[::1\" of", "bracket" } },
+		{ "a,b,A", { "host \"A\" of", "twice" } },
+		{ "a,a:9999", { "host \"a:9999\" of", "twice" } },
+		{ "a,b,c,d,e,f,g,h,i", { "host \"i\" of", "at most 8" } },
+	};
+	char text[400], why[SERVER_WHY_SIZE];
+	struct server_list list;
+	size_t i, j;
+
+	(void)state;
+	assert_int_equal(server_list_parse("store1", &list, why), 0);
+	assert_int_equal(list.count, 1);
+	assert_int_equal(server_list_parse("b,a:9998,[::1]:9998,::1,b:1", &list,
+					   why), 0);
+	assert_int_equal(list.count, 5);
+	assert_string_equal(list.servers[0].name, "b");
+	assert_int_equal(list.servers[0].port, 9999);
+	assert_string_equal(list.servers[1].name, "a");
+	assert_int_equal(list.servers[1].port, 9998);
+	assert_string_equal(list.servers[2].name, "::1");
+	assert_int_equal(list.servers[2].port, 9998);
+	assert_int_equal(list.servers[3].port, 9999);
+	assert_int_equal(list.servers[4].port, 1);
+	assert_int_equal(server_list_parse("a,b,c,d,e,f,g,h", &list, why), 0);
+	assert_int_equal(list.count, 8);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(server_list_parse(bad[i].text, &list, why),
+				 -1);
+		for (j = 0; j < 2; j++)
+			if (!strstr(why, bad[i].words[j]))
+				fail_msg("no \"%s\" in: %s", bad[i].words[j],
+					 why);
+	}
+	/* what the kernel stores is all of it */
+	memset(text, 'a', sizeof(text));
+	text[100] = ',';
+	text[255] = 0;
+	assert_int_equal(server_list_parse(text, &list, why), 0);
+	text[255] = 'a';
+	text[256] = 0;
+	assert_int_equal(server_list_parse(text, &list, why), -1);
+	assert_non_null(strstr(why, "255"));
+}
+
 static void addresses(void **state)
 {
 	static const uint8_t v4[] = { 192, 0, 2, 1 };
@@ -147,6 +201,78 @@ static void addresses_need_no_dns(void **state)
 	assert_int_equal(resolve(&server, NULL, list, &count), STATUS_FAILED);
 }
 
+static void lists_keep_their_order(void **state)
+{
+	struct portal list[PORTALS_MAX];
+	char why[SERVER_WHY_SIZE];
+	struct server_list servers;
+	unsigned int count;
+
+	(void)state;
+	assert_int_equal(server_list_parse("127.0.0.2,[::1]:7,127.0.0.1",
+					   &servers, why), 0);
+	assert_int_equal(resolve_list(&servers, NULL, list, &count),
+			 STATUS_OK);
+	assert_int_equal(count, 3);
+	assert_int_equal(list[0].address.bytes[3], 2);
+	assert_int_equal(list[1].address.len, 16);
+	assert_int_equal(list[1].port, 7);
+	assert_int_equal(list[2].address.bytes[3], 1);
+
+	/* two spellings of one address */
+	assert_int_equal(server_list_parse("::1,127.0.0.1,0:0::1", &servers,
+					   why), 0);
+	assert_int_equal(resolve_list(&servers, NULL, list, &count),
+			 STATUS_FAILED);
+	assert_int_equal(server_list_parse("127.0.0.1,no such host", &servers,
+					   why), 0);
+	assert_int_equal(resolve_list(&servers, NULL, list, &count),
+			 STATUS_FAILED);
+}
+
+static void link_local_needs_a_link(void **state)
+{
+	struct session session = { .portal_count = 2 };
+
+	(void)state;
+	session.portals[0] = portal("127.0.0.1", 0);
+	session.portals[1] = portal("fe80::1", 0);
+	assert_int_equal(check_scopes(&session), STATUS_FAILED);
+	session.portals[1].scope = 1;
+	assert_int_equal(check_scopes(&session), STATUS_OK);
+	session.portals[1].scope = 0;
+	strcpy(session.interface, "lo");
+	assert_int_equal(check_scopes(&session), STATUS_OK);
+}
+
+static void seconds(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t ms;
+	} good[] = {
+		{ "0", 0 }, { "5", 5000 }, { "0.2", 200 }, { "0.25", 250 },
+		{ "1.005", 1005 }, { "007", 7000 }, { "86400", 86400000 },
+		{ "86400.000", 86400000 },
+	};
+	static const char * const bad[] = {
+		"", ".", ".5", "5.", "5.0000", "-1", "+1", " 1", "1 ", "1s",
+		"0x1", "1e3", "1,5", "86400.001", "99999999999999999999", "off",
+	};
+	uint32_t ms;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(parse_seconds(good[i].text, 0, 86400000, &ms),
+				 0);
+		assert_int_equal(ms, good[i].ms);
+	}
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(parse_seconds(bad[i], 0, 86400000, &ms), -1);
+	assert_int_equal(parse_seconds("0.199", 200, 86400000, &ms), -1);
+}
+
 static void numbers(void **state)
 {
 	uint32_t n = 7;
@@ -204,9 +330,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(host_and_port),
+		cmocka_unit_test(lists_of_hosts),
 		cmocka_unit_test(addresses),
 		cmocka_unit_test(portals_do_not_depend_on_dns),
 		cmocka_unit_test(addresses_need_no_dns),
+		cmocka_unit_test(lists_keep_their_order),
+		cmocka_unit_test(link_local_needs_a_link),
+		cmocka_unit_test(seconds),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(device_names),
 	};

@@ -182,7 +182,7 @@ static void handles(void **state)
 	assert_null(session_find_handle(l->session, 0));
 	assert_null(session_find_handle(l->session, first + 1));
 	assert_null(session_find_handle(l->session, ~0u));
-	open_release(a, OPEN_CLOSED);
+	open_release(a);
 	assert_null(session_find_handle(l->session, first));
 	control_unlock();
 
@@ -200,16 +200,16 @@ static void leases(void **state)
 
 	(void)state;
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
-	lease = a->export->lease;
+	lease = a->export->lease.number;
 	assert_int_not_equal(lease, 0);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease, &a), VXHS_ST_OK);
-	assert_int_equal(a->export->lease, lease);
+	assert_int_equal(a->export->lease.number, lease);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease - 1, &a),
 			 VXHS_ST_STALE);
 
 	assert_int_equal(open_as(l2, VXHS_OPEN_RW, VXHS_OPEN_TAKE_OVER, 0, &b),
 			 VXHS_ST_OK);
-	assert_int_equal(b->export->lease, lease + 1);
+	assert_int_equal(b->export->lease.number, lease + 1);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease, &a),
 			 VXHS_ST_STALE);
 	end(l1);
@@ -288,6 +288,95 @@ static void epoch_fence(void **state)
 	end(l2);
 }
 
+/* A LOGIN that was late may replace a lane that is newer than itself. */
+static void all_incarnations_of_a_lane_fence(void **state)
+{
+	struct conn *c[4] = { client(1), client(1), client(1), client(1) };
+	struct lane *l[4];
+	struct use *use[3];
+	struct open *o;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(login(c[i], 1, 1, 0, &l[i]), VXHS_ST_OK);
+		assert_int_equal(open_as(l[i], VXHS_OPEN_RW, 0, 0, &o),
+				 VXHS_ST_OK);
+		use[i] = use_of(o, l[i]);
+		atomic_fetch_add(&use[i]->inflight, 1);
+	}
+	assert_int_equal(login(c[3], 1, 1, 0, &l[3]), VXHS_ST_OK);
+	assert_int_equal(open_as(l[3], VXHS_OPEN_RW, 0, 0, &o), VXHS_ST_OK);
+	/* In another order than they came. */
+	assert_true(must_wait(o));
+	atomic_fetch_sub(&use[2]->inflight, 1);
+	assert_true(must_wait(o));
+	atomic_fetch_sub(&use[0]->inflight, 1);
+	assert_true(must_wait(o));
+	atomic_fetch_sub(&use[1]->inflight, 1);
+	assert_false(must_wait(o));
+	for (i = 0; i < 3; i++)
+		use_put(use[i]);
+	for (i = 0; i < 4; i++)
+		end(l[i]);
+}
+
+/* Only an older epoch and a lease that was lost are final. */
+static void what_is_final(void **state)
+{
+	struct io write = { .kind = IO_WRITE };
+	struct conn *c1 = client(1), *c2 = client(1), *c3 = client(1);
+	struct lane *l1, *l2, *l3, *other;
+	struct use *u1, *u3;
+	struct open *o;
+
+	(void)state;
+	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &o), VXHS_ST_OK);
+	u1 = use_of(o, l1);
+	assert_int_equal(login(c2, 1, 1, 0, &l2), VXHS_ST_OK);
+	assert_int_equal(use_verdict(u1, &write), VXHS_ST_NO_SESSION);
+	assert_int_equal(login(c3, 1, 2, 0, &l3), VXHS_ST_OK);
+	assert_int_equal(use_verdict(u1, &write), VXHS_ST_STALE);
+	assert_int_equal(lane_verdict(l2), VXHS_ST_STALE);
+
+	assert_int_equal(open_as(l3, VXHS_OPEN_RW, 0, 0, &o), VXHS_ST_OK);
+	u3 = use_of(o, l3);
+	other = enter(2, 2);
+	assert_int_equal(open_as(other, VXHS_OPEN_RW, VXHS_OPEN_TAKE_OVER, 0,
+				 &o), VXHS_ST_OK);
+	assert_int_equal(lane_verdict(l3), VXHS_ST_OK);
+	assert_int_equal(use_verdict(u3, &write), VXHS_ST_STALE);
+
+	sessions_sweep(loop.now_us + 1100000);
+	assert_int_equal(lane_verdict(l3), VXHS_ST_NO_SESSION);
+	assert_int_equal(use_verdict(u3, &write), VXHS_ST_NO_SESSION);
+	use_put(u1);
+	use_put(u3);
+	end(l1);
+	end(l2);
+	end(l3);
+	end(other);
+}
+
+static void one_silent_lane_of_two(void **state)
+{
+	struct conn *c1 = client(1), *c2 = client(1);
+	struct lane *l1, *l2;
+
+	(void)state;
+	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
+	assert_int_equal(login(c2, 1, 1, 1, &l2), VXHS_ST_OK);
+	atomic_store(&l2->rx_us, loop.now_us + 900000);
+	sessions_sweep(loop.now_us + 1100000);
+	assert_int_equal(lane_verdict(l1), VXHS_ST_NO_SESSION);
+	assert_int_equal(lane_verdict(l2), VXHS_ST_OK);
+	sessions_sweep(loop.now_us + 2000000);
+	assert_int_equal(lane_verdict(l2), VXHS_ST_NO_SESSION);
+	end(l1);
+	end(l2);
+}
+
 static void take_over_fence(void **state)
 {
 	struct io write = { .kind = IO_WRITE };
@@ -360,7 +449,7 @@ static void v34_writers(void **state)
 	assert_false(must_wait(a));
 
 	control_lock();
-	open_release(a, OPEN_CLOSED);
+	open_release(a);
 	control_unlock();
 	assert_int_equal(use_verdict(use, &write), VXHS_ST_OK);
 	use_put(use);
@@ -488,6 +577,49 @@ static void two_lanes_wait_for_one_fence(void **state)
 	conns_free_caches(&loop);
 }
 
+/* AGAIN leaves the fence, and the lease with who asks again. */
+static void again_keeps_the_fence(void **state)
+{
+	struct lane *l1 = enter(1, 1), *l2, *l3;
+	struct conn *c2 = client(2);
+	struct native n2 = { 0 };
+	struct open *a, *b;
+	struct use *use;
+	u64 lease;
+
+	(void)state;
+	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	use = use_of(a, l1);
+	atomic_fetch_add(&use->inflight, 1);
+	end(l1);
+	sessions_sweep(loop.now_us + 1100000);
+
+	assert_int_equal(login(c2, 2, 1, 0, &l2), VXHS_ST_OK);
+	ask_to_open(c2, &n2, l2);
+	assert_null(c2->queue);
+	lease = use->export->lease.number;
+	loop.now_us += 550000;
+	vxhs_poll_opens(&loop);
+	assert_int_equal(c2->queue->status, VXHS_ST_AGAIN);
+	io_free(c2->queue);
+	c2->queue = NULL;
+
+	/* It is nobody else's meanwhile. */
+	l3 = enter(4, 4);
+	assert_int_equal(open_as(l3, VXHS_OPEN_RW, 0, 0, &b), VXHS_ST_BUSY);
+	assert_int_equal(open_as(l2, VXHS_OPEN_RW, 0, 0, &b), VXHS_ST_OK);
+	assert_int_equal(b->export->lease.number, lease);
+	assert_true(must_wait(b));
+	atomic_fetch_sub(&use->inflight, 1);
+	assert_false(must_wait(b));
+
+	use_put(use);
+	c2->life = CONN_CLOSING;
+	end(l2);
+	end(l3);
+	conns_free_caches(&loop);
+}
+
 /* However much one holds, others get memory for one I/O at a time. */
 static void who_hoards_leaves_some(void **state)
 {
@@ -530,6 +662,9 @@ int main(void)
 		TEST(whose_session),
 		TEST(replaced_lane),
 		TEST(epoch_fence),
+		TEST(all_incarnations_of_a_lane_fence),
+		TEST(what_is_final),
+		TEST(one_silent_lane_of_two),
 		TEST(take_over_fence),
 		TEST(take_over_that_fails),
 		TEST(v34_writers),
@@ -538,6 +673,7 @@ int main(void)
 		TEST(logout_ends_a_session),
 		TEST(a_lane_that_is_not_read_is_not_silent),
 		TEST(two_lanes_wait_for_one_fence),
+		TEST(again_keeps_the_fence),
 		TEST(who_hoards_leaves_some),
 	};
 

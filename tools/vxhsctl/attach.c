@@ -9,6 +9,7 @@
 #include "hostid.h"
 #include "nl.h"
 #include "output.h"
+#include "policy.h"
 #include "resolve.h"
 #include "vxhsctl.h"
 
@@ -17,15 +18,15 @@
 
 /**
  * struct request - what the command line asks for
- * @disk: vdisk, mode, index, lanes
- * @session: host, source, interface
- * @server: the host, taken apart
+ * @disk: vdisk, mode, index, lanes, its policy
+ * @session: host, source, interface, its policy
+ * @servers: the host, taken apart
  * @json: print the disk as JSON
  */
 struct request {
 	struct disk disk;
 	struct session session;
-	struct server_name server;
+	struct server_list servers;
 	bool json;
 };
 
@@ -78,8 +79,12 @@ static int take_option(const struct command *cmd, int opt,
 					 optarg);
 		strcpy(session->interface, optarg);
 		return STATUS_OK;
+	case OPTION_TAKE_OVER:
+		disk->take_over = true;
+		return STATUS_OK;
+	default:
+		return policy_take(cmd, opt, optarg, &disk->policy);
 	}
-	return STATUS_USAGE;
 }
 
 /* A line break in a name would pass for the end of it in sysfs and in udev. */
@@ -103,10 +108,13 @@ static int parse(const struct command *cmd, int argc, char **argv,
 		{ "index", required_argument, NULL, OPTION_INDEX },
 		{ "source", required_argument, NULL, OPTION_SOURCE },
 		{ "interface", required_argument, NULL, OPTION_INTERFACE },
+		{ "take-over", no_argument, NULL, OPTION_TAKE_OVER },
+		POLICY_OPTIONS,
 		{ "json", no_argument, NULL, OPTION_JSON },
 		{ }
 	};
-	const char *host, *vdisk, *wrong;
+	char why[SERVER_WHY_SIZE];
+	const char *host, *vdisk;
 	int opt, status;
 
 	while ((opt = next_option(cmd, argc, argv, options)) != OPTION_END) {
@@ -119,41 +127,29 @@ static int parse(const struct command *cmd, int argc, char **argv,
 				 argc - optind, argc - optind == 1 ? "" : "s");
 	host = argv[optind];
 	vdisk = argv[optind + 1];
-	wrong = server_name_parse(host, &req->server);
-	if (wrong)
-		return bad_usage(cmd, "host \"%s\" %s", host, wrong);
+	if (server_list_parse(host, &req->servers, why))
+		return bad_usage(cmd, "%s", why);
 	if (!*vdisk || strlen(vdisk) > VXHS_NAME_MAX)
 		return bad_usage(cmd, "vdisk \"%s\" is not a name of 1 to %d bytes",
 				 vdisk, VXHS_NAME_MAX);
 	if (has_control(vdisk))
 		return bad_usage(cmd, "vdisk \"%s\" has a control character in its name",
 				 vdisk);
+	req->session.policy = req->disk.policy;
 	strcpy(req->session.host, host);
 	strcpy(req->disk.vdisk, vdisk);
 	return STATUS_OK;
-}
-
-static bool is_link_local(const struct address *address)
-{
-	return address->len == 16 && address->bytes[0] == 0xfe &&
-	       (address->bytes[1] & 0xc0) == 0x80;
 }
 
 /* What the kernel would refuse too, but without knowing what was typed. */
 static int check_route(const struct request *req)
 {
 	const struct session *session = &req->session;
-	unsigned int i;
 
 	if (*session->interface && !if_nametoindex(session->interface))
 		return failed("there is no interface \"%s\" on this host; \"ip link\" shows what there is",
 			      session->interface);
-	for (i = 0; i < session->portal_count; i++)
-		if (is_link_local(&session->portals[i].address) &&
-		    !session->portals[i].scope && !*session->interface)
-			return failed("\"%s\" is a link-local address; tell which link with \"%s%%IF\" or --interface IF",
-				      req->server.name, req->server.name);
-	return STATUS_OK;
+	return check_scopes(session);
 }
 
 static void on_attached(const struct nlmsghdr *nlh, void *arg)
@@ -206,9 +202,9 @@ static int run(const struct command *cmd, int argc, char **argv)
 	status = parse(cmd, argc, argv, &req);
 	if (status != STATUS_OK)
 		return status;
-	status = resolve(&req.server, req.session.source.len ?
-			 &req.session.source : NULL,
-			 req.session.portals, &req.session.portal_count);
+	status = resolve_list(&req.servers, req.session.source.len ?
+			      &req.session.source : NULL,
+			      req.session.portals, &req.session.portal_count);
 	if (status != STATUS_OK)
 		return status;
 	status = check_route(&req);
@@ -232,12 +228,14 @@ static int run(const struct command *cmd, int argc, char **argv)
 
 const struct command attach_command = {
 	.name = "attach",
-	.synopsis = "HOST[:PORT] VDISK [OPTION]...",
+	.synopsis = "HOST[:PORT][,...] VDISK [OPTION]...",
 	.summary = "Attach a vdisk of a server and print the path of its device",
 	.details =
 "HOST is a name or an address; an IPv6 address with a port is [ADDR]:PORT.\n"
-"The port is 9999 unless given. VDISK is the disk's name on the server. It is\n"
-"opened for reading and writing, and for this host alone, unless said otherwise.\n"
+"The port is 9999 unless given. Several, with commas between them, are ways to\n"
+"one server, or servers with shared storage; the first that answers is used.\n"
+"VDISK is the disk's name on the server. It is opened for reading and writing,\n"
+"and for this host alone, unless said otherwise.\n"
 "\n"
 "  --read-only       open it for reading\n"
 "  --shared          open it for reading and writing by several hosts\n"
@@ -247,6 +245,9 @@ const struct command attach_command = {
 "  --index N         make it /dev/vxhsN; otherwise the lowest number that is free\n"
 "  --source ADDR     connect from this address\n"
 "  --interface IF    connect through this network interface\n"
-"  --json            print what \"vxhsctl show --json\" prints\n",
+"  --take-over       also if another host has it open, which loses it\n"
+"  --json            print what \"vxhsctl show --json\" prints\n"
+"\n"
+POLICY_DETAILS,
 	.run = run,
 };

@@ -58,6 +58,51 @@ static void get_address(const struct nlattr *attr, struct address *out)
 	out->len = len;
 }
 
+/* By enum policy_item: what it is called in a reply, and in a request. */
+static const struct {
+	uint16_t reply, request;
+} policy_attrs[POLICY_ITEMS] = {
+	[POLICY_FAST_IO_FAIL] = { VXHS_A_DISK_FAST_IO_FAIL_TMO,
+				  VXHS_A_DISK_FAST_IO_FAIL_TMO },
+	[POLICY_IO_TIMEOUT] = { VXHS_A_DISK_IO_TIMEOUT,
+				VXHS_A_DISK_IO_TIMEOUT },
+	[POLICY_SHUTDOWN] = { VXHS_A_DISK_SHUTDOWN_TMO,
+			      VXHS_A_DISK_SHUTDOWN_TMO },
+	[POLICY_KATO] = { VXHS_A_SESSION_KATO_ASKED, VXHS_A_SESSION_KATO },
+	[POLICY_RECONNECT_DELAY] = { VXHS_A_SESSION_RECONNECT_DELAY,
+				     VXHS_A_SESSION_RECONNECT_DELAY },
+	[POLICY_REPLAY_DELAY] = { VXHS_A_SESSION_REPLAY_DELAY,
+				  VXHS_A_SESSION_REPLAY_DELAY },
+};
+
+/* The items from @first to before @end. */
+static void decode_policy(const struct nlattr *attr, unsigned int first,
+			  unsigned int end, struct policy *out)
+{
+	unsigned int i;
+
+	for (i = first; i < end; i++) {
+		if (mnl_attr_get_type(attr) != policy_attrs[i].reply)
+			continue;
+		out->has[i] = true;
+		out->ms[i] = get_u32(attr);
+	}
+}
+
+static bool encode_policy(struct nlmsghdr *nlh, size_t size,
+			  unsigned int first, unsigned int end,
+			  const struct policy *policy)
+{
+	unsigned int i;
+
+	for (i = first; i < end; i++)
+		if (policy->has[i] &&
+		    !mnl_attr_put_u32_check(nlh, size, policy_attrs[i].request,
+					    policy->ms[i]))
+			return false;
+	return true;
+}
+
 static void decode_portal(const struct nlattr *nest, struct portal *out)
 {
 	const struct nlattr *attr;
@@ -146,6 +191,13 @@ static void decode_session(const struct nlattr *nest, struct session *out)
 		case VXHS_A_SESSION_REASON:
 			get_string(attr, out->reason, sizeof(out->reason));
 			break;
+		case VXHS_A_SESSION_RECOVERIES:
+			out->recoveries = get_u64(attr);
+			break;
+		default:
+			decode_policy(attr, POLICY_DISK_ITEMS, POLICY_ITEMS,
+				      &out->policy);
+			break;
 		}
 	}
 }
@@ -204,6 +256,25 @@ static void decode_disk(const struct nlattr *nest, struct disk *out)
 			break;
 		case VXHS_A_DISK_ERRORS:
 			out->errors = get_u64(attr);
+			break;
+		case VXHS_A_DISK_LOST:
+			out->lost = get_u32(attr);
+			break;
+		case VXHS_A_DISK_LOSSES:
+			out->losses = get_u64(attr);
+			break;
+		case VXHS_A_DISK_SLOW:
+			out->slow = get_u64(attr);
+			break;
+		case VXHS_A_DISK_PARKED:
+			out->parked = get_u32(attr);
+			break;
+		case VXHS_A_DISK_FAILED:
+			get_string(attr, out->failed, sizeof(out->failed));
+			break;
+		default:
+			decode_policy(attr, 0, POLICY_DISK_ITEMS,
+				      &out->policy);
 			break;
 		}
 	}
@@ -285,6 +356,9 @@ static bool encode_session(struct nlmsghdr *nlh, size_t size,
 	if (session->digests &&
 	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_SESSION_DIGESTS, 1))
 		return false;
+	if (!encode_policy(nlh, size, POLICY_DISK_ITEMS, POLICY_ITEMS,
+			   &session->policy))
+		return false;
 	mnl_attr_nest_end(nlh, nest);
 	return true;
 }
@@ -312,6 +386,11 @@ static bool encode_disk(struct nlmsghdr *nlh, size_t size,
 	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_DISK_POLL_LANES,
 				    disk->poll_lanes))
 		return false;
+	if (disk->take_over &&
+	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_DISK_TAKE_OVER, 1))
+		return false;
+	if (!encode_policy(nlh, size, 0, POLICY_DISK_ITEMS, &disk->policy))
+		return false;
 	mnl_attr_nest_end(nlh, nest);
 	return true;
 }
@@ -320,8 +399,9 @@ static bool encode_disk(struct nlmsghdr *nlh, size_t size,
  * attach_encode() - add to a request what an attach needs
  * @nlh: the request
  * @size: bytes that it may have
- * @disk: vdisk, mode and host_id; index, lanes and poll_lanes where set
- * @session: host and portals; source, interface and digests where set
+ * @disk: vdisk, mode and host_id; index, lanes, poll_lanes, take_over and
+ *	policy where set
+ * @session: host and portals; source, interface, digests and policy where set
  *
  * Return: whether it had room.
  */
@@ -348,6 +428,65 @@ bool disk_index_encode(struct nlmsghdr *nlh, size_t size, uint32_t index)
 	if (!nest ||
 	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_DISK_INDEX, index))
 		return false;
+	mnl_attr_nest_end(nlh, nest);
+	return true;
+}
+
+/**
+ * detach_encode() - add to a request which disk goes
+ * @nlh: the request
+ * @size: bytes that it may have
+ * @index: N of /dev/vxhsN
+ * @force: also if it is in use
+ *
+ * Return: whether it had room.
+ */
+bool detach_encode(struct nlmsghdr *nlh, size_t size, uint32_t index,
+		   bool force)
+{
+	struct nlattr *nest;
+
+	nest = mnl_attr_nest_start_check(nlh, size, VXHS_A_DISK);
+	if (!nest ||
+	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_DISK_INDEX, index))
+		return false;
+	if (force &&
+	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_DISK_FORCE, 1))
+		return false;
+	mnl_attr_nest_end(nlh, nest);
+	return true;
+}
+
+/**
+ * set_encode() - add to a request what is to be set
+ * @nlh: the request
+ * @size: bytes that it may have
+ * @disk: index; policy where set
+ * @session: portals and policy where set
+ *
+ * Return: whether it had room.
+ */
+bool set_encode(struct nlmsghdr *nlh, size_t size, const struct disk *disk,
+		const struct session *session)
+{
+	struct nlattr *nest;
+	unsigned int i;
+
+	nest = mnl_attr_nest_start_check(nlh, size, VXHS_A_DISK);
+	if (!nest ||
+	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_DISK_INDEX,
+				    disk->index) ||
+	    !encode_policy(nlh, size, 0, POLICY_DISK_ITEMS, &disk->policy))
+		return false;
+	mnl_attr_nest_end(nlh, nest);
+
+	nest = mnl_attr_nest_start_check(nlh, size, VXHS_A_SESSION);
+	if (!nest || !encode_policy(nlh, size, POLICY_DISK_ITEMS, POLICY_ITEMS,
+				    &session->policy))
+		return false;
+	for (i = 0; i < session->portal_count; i++)
+		if (!encode_portal(nlh, size, &session->portals[i]))
+			return false;
 	mnl_attr_nest_end(nlh, nest);
 	return true;
 }

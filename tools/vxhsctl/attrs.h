@@ -13,6 +13,8 @@
 #include <linux/netlink.h>
 #include <linux/vxhs.h>
 
+#include "policy.h"
+
 #define PORTALS_MAX	8
 
 struct address {
@@ -42,7 +44,9 @@ struct session {
 	uint32_t poll_lanes;
 	uint32_t digests;
 	uint32_t disks;
-	uint32_t kato;		/* ms */
+	uint32_t kato;		/* ms, granted */
+	struct policy policy;	/* the session's items of it */
+	uint64_t recoveries;
 	uint32_t max_inflight;
 	uint32_t max_inflight_bytes;
 	uint32_t max_io;	/* bytes */
@@ -70,6 +74,13 @@ struct disk {
 	uint64_t requests;
 	uint64_t errors;
 	uint64_t resends;
+	struct policy policy;	/* the disk's items of it */
+	bool take_over;
+	bool lost;
+	uint64_t losses;
+	uint64_t slow;
+	bool parked;
+	char failed[256];	/* empty if it is well */
 };
 
 /**
@@ -91,6 +102,10 @@ struct message {
 int message_decode(const struct nlmsghdr *nlh, struct message *out);
 bool attach_encode(struct nlmsghdr *nlh, size_t size, const struct disk *disk,
 		   const struct session *session);
+bool set_encode(struct nlmsghdr *nlh, size_t size, const struct disk *disk,
+		const struct session *session);
 bool disk_index_encode(struct nlmsghdr *nlh, size_t size, uint32_t index);
+bool detach_encode(struct nlmsghdr *nlh, size_t size, uint32_t index,
+		   bool force);
 
 #endif

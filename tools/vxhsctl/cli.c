@@ -151,3 +151,36 @@ int parse_number(const char *text, uint32_t min, uint32_t max, uint32_t *out)
 	*out = value;
 	return 0;
 }
+
+/**
+ * parse_seconds() - seconds with up to three decimals, and nothing else
+ * @text: such as 5, 0.25
+ * @min: smallest value allowed, milliseconds
+ * @max: largest value allowed, milliseconds
+ * @ms: the value, milliseconds
+ *
+ * Return: 0, or -1 when @text is no such number.
+ */
+int parse_seconds(const char *text, uint32_t min, uint32_t max, uint32_t *ms)
+{
+	size_t whole = strspn(text, "0123456789"), decimals = 0, i;
+	uint64_t value;
+
+	if (!whole || whole > 7)
+		return -1;
+	if (text[whole] == '.') {
+		decimals = strspn(text + whole + 1, "0123456789");
+		if (!decimals || decimals > 3 || text[whole + 1 + decimals])
+			return -1;
+	} else if (text[whole]) {
+		return -1;
+	}
+	value = strtoull(text, NULL, 10);
+	for (i = 1; i <= 3; i++)
+		value = value * 10 +
+			(i <= decimals ? text[whole + i] - '0' : 0);
+	if (value < min || value > max)
+		return -1;
+	*ms = value;
+	return 0;
+}

@@ -18,6 +18,22 @@ static void add_number(struct json_object *object, const char *key,
 	json_object_object_add(object, key, json_object_new_uint64(value));
 }
 
+/* No limit, and a module that does not know the item, are null. */
+static void add_policy(struct json_object *object, const struct policy *policy,
+		       unsigned int first, unsigned int end)
+{
+	unsigned int i;
+
+	for (i = first; i < end; i++) {
+		const char *key = policy_names[i].key;
+
+		if (policy->has[i] && !policy_is_off(i, policy->ms[i]))
+			add_number(object, key, policy->ms[i]);
+		else
+			json_object_object_add(object, key, NULL);
+	}
+}
+
 static struct json_object *new_string(const char *text)
 {
 	char clean[256 * TEXT_GROWTH];
@@ -99,6 +115,8 @@ static struct json_object *session_json(const struct session *session)
 	add_optional(object, "source", text);
 	add_optional(object, "interface", session->interface);
 	add_number(object, "kato_ms", session->kato);
+	add_policy(object, &session->policy, POLICY_DISK_ITEMS, POLICY_ITEMS);
+	add_number(object, "recoveries", session->recoveries);
 	add_number(object, "max_inflight", session->max_inflight);
 	add_number(object, "max_inflight_bytes", session->max_inflight_bytes);
 	add_number(object, "max_io", session->max_io);
@@ -130,6 +148,14 @@ static struct json_object *plain_disk_json(const struct disk *disk)
 	add_number(object, "requests", disk->requests);
 	add_number(object, "errors", disk->errors);
 	add_number(object, "resends", disk->resends);
+	add_number(object, "slow", disk->slow);
+	json_object_object_add(object, "parked",
+			       json_object_new_boolean(disk->parked));
+	json_object_object_add(object, "lost",
+			       json_object_new_boolean(disk->lost));
+	add_number(object, "losses", disk->losses);
+	add_optional(object, "failed", disk->failed);
+	add_policy(object, &disk->policy, 0, POLICY_DISK_ITEMS);
 	return object;
 }
 

@@ -11,6 +11,8 @@
 static const struct command * const commands[] = {
 	&attach_command,
 	&detach_command,
+	&set_command,
+	&ack_loss_command,
 	&list_command,
 	&show_command,
 	&monitor_command,

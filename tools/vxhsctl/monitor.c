@@ -208,8 +208,9 @@ const struct command monitor_command = {
 	.synopsis = "[--json]",
 	.summary = "Print state changes as they happen, until it is interrupted",
 	.details =
-"Each change is one line: attached, detached, a session's new state, a lane\n"
-"that was lost.\n"
+"Each change is one line: a disk was attached, detached or resized, has failed,\n"
+"lost its lease or acknowledged writes; a session has another state, recovered or\n"
+"lost a lane.\n"
 "\n"
 "  --json            print each change as a JSON object on one line\n",
 	.run = run,

@@ -81,6 +81,11 @@ const char *change_name(uint32_t change)
 		[VXHS_CHANGE_DETACHED] = "detached",
 		[VXHS_CHANGE_SESSION_STATE] = "session-state",
 		[VXHS_CHANGE_LANE_LOST] = "lane-lost",
+		[VXHS_CHANGE_LOSS] = "loss",
+		[VXHS_CHANGE_LEASE_LOST] = "lease-lost",
+		[VXHS_CHANGE_RESIZED] = "resized",
+		[VXHS_CHANGE_DISK_FAILED] = "disk-failed",
+		[VXHS_CHANGE_RECOVERED] = "recovered",
 	};
 
 	return NAME_OF(names, change);

@@ -394,12 +394,28 @@ int nl_disk_dump(struct nl *nl, struct message **list, unsigned int *count)
  * nl_disk_detach() - remove a disk
  * @nl: from nl_open(); its @error tells why, if it fails
  * @index: N of /dev/vxhsN
+ * @force: also if it is in use
  *
  * Return: 0, or -1; nothing is printed.
  */
-int nl_disk_detach(struct nl *nl, uint32_t index)
+int nl_disk_detach(struct nl *nl, uint32_t index, bool force)
 {
 	struct nlmsghdr *nlh = nl_start(nl, VXHS_CMD_DETACH, NLM_F_ACK);
+
+	detach_encode(nlh, sizeof(nl->request), index, force);
+	return nl_exchange(nl, nlh, NULL, NULL);
+}
+
+/**
+ * nl_disk_ack_loss() - make FLUSH of a disk work again
+ * @nl: from nl_open(); its @error tells why, if it fails
+ * @index: N of /dev/vxhsN
+ *
+ * Return: 0, or -1; nothing is printed.
+ */
+int nl_disk_ack_loss(struct nl *nl, uint32_t index)
+{
+	struct nlmsghdr *nlh = nl_start(nl, VXHS_CMD_ACK_LOSS, NLM_F_ACK);
 
 	disk_index_encode(nlh, sizeof(nl->request), index);
 	return nl_exchange(nl, nlh, NULL, NULL);

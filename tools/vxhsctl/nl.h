@@ -66,6 +66,7 @@ void nl_family_decode(const struct nlmsghdr *nlh, struct nl_family *out);
 
 int nl_disk_get(struct nl *nl, uint32_t index, struct message *out);
 int nl_disk_dump(struct nl *nl, struct message **list, unsigned int *count);
-int nl_disk_detach(struct nl *nl, uint32_t index);
+int nl_disk_detach(struct nl *nl, uint32_t index, bool force);
+int nl_disk_ack_loss(struct nl *nl, uint32_t index);
 
 #endif

@@ -89,7 +89,10 @@ static void cell_text(char out[FIELD_SIZE], const struct message *msg,
 		strcpy(out, mode_name(disk->mode));
 		break;
 	case STATE:
-		strcpy(out, state_name(session->state));
+		/* A disk may be worse off than its session. */
+		sprintf(out, "%s%s",
+			*disk->failed ? "failed" : state_name(session->state),
+			disk->lost ? ",lost" : "");
 		break;
 	default:
 		strcpy(out, dialect_name(session->dialect));
@@ -173,6 +176,21 @@ static void print_size(FILE *out, const char *key, uint64_t bytes)
 		print_field(out, key, "%s (%" PRIu64 " bytes)", text, bytes);
 }
 
+static void print_policy(FILE *out, const struct policy *policy,
+			 unsigned int first, unsigned int end)
+{
+	char text[POLICY_TEXT_SIZE];
+	unsigned int i;
+
+	for (i = first; i < end; i++) {
+		if (!policy->has[i])
+			continue;
+		policy_text(text, policy->ms[i]);
+		print_field(out, policy_names[i].label, "%s",
+			    policy_is_off(i, policy->ms[i]) ? "off" : text);
+	}
+}
+
 static void caps_text(char *out, size_t size, uint32_t caps)
 {
 	unsigned int bit;
@@ -202,12 +220,14 @@ static void print_portals(FILE *out, const struct session *session)
 static void print_session(FILE *out, const struct session *session)
 {
 	char text[UUID_TEXT_SIZE], source[INET6_ADDRSTRLEN];
+	char seconds[POLICY_TEXT_SIZE];
 
 	print_field(out, "host:", "%s", session->host);
 	print_field(out, "session:", "%016" PRIx64, session->id);
 	print_field(out, "state:", "%s", state_name(session->state));
 	print_field(out, "dialect:", "%s", dialect_name(session->dialect));
 	print_field(out, "epoch:", "%u", session->epoch);
+	print_field(out, "recoveries:", "%" PRIu64, session->recoveries);
 	print_field(out, "lanes:", "%u", session->lanes);
 	print_field(out, "lanes up:", "%u", session->lanes_up);
 	if (session->poll_lanes)
@@ -220,10 +240,9 @@ static void print_session(FILE *out, const struct session *session)
 		print_field(out, "source:", "%s", source);
 	if (*session->interface)
 		print_field(out, "interface:", "%s", session->interface);
-	if (session->kato)
-		print_field(out, "kato:", "%u ms", session->kato);
-	else
-		print_field(out, "kato:", "none");
+	policy_text(seconds, session->kato);
+	print_field(out, "kato:", "%s", session->kato ? seconds : "none");
+	print_policy(out, &session->policy, POLICY_DISK_ITEMS, POLICY_ITEMS);
 	print_field(out, "max in flight:", "%u requests per lane",
 		    session->max_inflight);
 	print_size(out, "max bytes per lane:", session->max_inflight_bytes);
@@ -235,6 +254,16 @@ static void print_session(FILE *out, const struct session *session)
 	print_field(out, "disks of session:", "%u", session->disks);
 	if (*session->reason)
 		print_field(out, "last lane lost:", "%s", session->reason);
+}
+
+static void print_health(FILE *out, const struct disk *disk)
+{
+	print_field(out, "losses:", "%" PRIu64 "%s", disk->losses, disk->lost ?
+		    "; every FLUSH fails until vxhsctl ack-loss" : "");
+	if (disk->parked)
+		print_field(out, "parked:", "requests wait for a recovery");
+	if (*disk->failed)
+		print_field(out, "failed:", "%s", disk->failed);
 }
 
 /**
@@ -265,6 +294,9 @@ void print_disk(FILE *out, const struct message *msg)
 	print_field(out, "requests:", "%" PRIu64, disk->requests);
 	print_field(out, "errors:", "%" PRIu64, disk->errors);
 	print_field(out, "resends:", "%" PRIu64, disk->resends);
+	print_field(out, "slow requests:", "%" PRIu64, disk->slow);
+	print_health(out, disk);
+	print_policy(out, &disk->policy, 0, POLICY_DISK_ITEMS);
 	if (msg->has_session)
 		print_session(out, &msg->session);
 }
@@ -284,6 +316,39 @@ static void time_text(char out[TIME_TEXT_SIZE], const struct timespec *when)
 		 when->tv_nsec / 1000000);
 }
 
+/* What makes this change more than its name. */
+static void print_change_detail(FILE *out, const struct message *msg)
+{
+	const struct session *session = &msg->session;
+	char raw[FIELD_SIZE] = "", text[FIELD_SIZE];
+
+	switch (msg->change) {
+	case VXHS_CHANGE_LANE_LOST:
+	case VXHS_CHANGE_SESSION_STATE:
+		strcpy(raw, session->reason);
+		break;
+	case VXHS_CHANGE_LEASE_LOST:
+	case VXHS_CHANGE_DISK_FAILED:
+		strcpy(raw, msg->disk.failed);
+		break;
+	case VXHS_CHANGE_RESIZED:
+		size_text(raw, msg->disk.size);
+		break;
+	case VXHS_CHANGE_RECOVERED:
+		if (session->current_portal < session->portal_count)
+			portal_text(raw, &session->portals[
+						session->current_portal]);
+		break;
+	case VXHS_CHANGE_LOSS:
+		strcpy(raw, "acknowledged writes may be lost, every FLUSH fails until vxhsctl ack-loss");
+		break;
+	}
+	if (!*raw)
+		return;
+	text_printable(text, sizeof(text), raw);
+	fprintf(out, ": %s", text);
+}
+
 /**
  * print_change() - one line about a notification
  * @out: where to
@@ -295,12 +360,10 @@ void print_change(FILE *out, const struct message *msg,
 {
 	const struct session *session = &msg->session;
 	char when_text[TIME_TEXT_SIZE], host[FIELD_SIZE], vdisk[FIELD_SIZE];
-	char reason[FIELD_SIZE];
 
 	time_text(when_text, when);
 	text_printable(host, sizeof(host), session->host);
 	text_printable(vdisk, sizeof(vdisk), msg->disk.vdisk);
-	text_printable(reason, sizeof(reason), session->reason);
 	fprintf(out, "%s ", when_text);
 	if (msg->has_disk)
 		fprintf(out, "vxhs%u %s, vdisk %s", msg->disk.index,
@@ -311,8 +374,6 @@ void print_change(FILE *out, const struct message *msg,
 		fprintf(out, ", host %s, session %016" PRIx64 " %s, %u of %u lanes up",
 			host, session->id, state_name(session->state),
 			session->lanes_up, session->lanes);
-	if (*reason && (msg->change == VXHS_CHANGE_LANE_LOST ||
-			msg->change == VXHS_CHANGE_SESSION_STATE))
-		fprintf(out, ": %s", reason);
+	print_change_detail(out, msg);
 	fputc('\n', out);
 }

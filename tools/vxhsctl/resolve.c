@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include <linux/vxhs_wire.h>
 
+#include "output.h"
 #include "resolve.h"
 #include "vxhsctl.h"
 
@@ -60,6 +62,62 @@ const char *server_name_parse(const char *text, struct server_name *out)
 	out->name[len] = 0;
 	out->port = number;
 	return NULL;
+}
+
+static bool same_server(const struct server_name *a,
+			const struct server_name *b)
+{
+	return a->port == b->port && !strcasecmp(a->name, b->name);
+}
+
+/**
+ * server_list_parse() - take HOST[:PORT],... apart
+ * @text: one or several as server_name_parse() takes them
+ * @out: the parts
+ * @why: what is wrong with @text, naming the entry
+ *
+ * Return: 0, or -1 with @why.
+ */
+int server_list_parse(const char *text, struct server_list *out,
+		      char why[SERVER_WHY_SIZE])
+{
+	char entry[RESOLVE_NAME_MAX + 1], of[RESOLVE_NAME_MAX + 8] = "";
+	const char *at = text, *wrong;
+	unsigned int i;
+	size_t len;
+
+	out->count = 0;
+	if (strlen(text) > RESOLVE_NAME_MAX) {
+		snprintf(why, SERVER_WHY_SIZE,
+			 "host \"%.32s...\" is longer than 255 bytes", text);
+		return -1;
+	}
+	if (strchr(text, ','))
+		snprintf(of, sizeof(of), " of \"%s\"", text);
+	for (;; at += len + 1) {
+		len = strcspn(at, ",");
+		memcpy(entry, at, len);
+		entry[len] = 0;
+		if (out->count == PORTALS_MAX) {
+			snprintf(why, SERVER_WHY_SIZE,
+				 "host \"%s\"%s is one too many, for a session has at most %d portals",
+				 entry, of, PORTALS_MAX);
+			return -1;
+		}
+		wrong = server_name_parse(entry, &out->servers[out->count]);
+		for (i = 0; !wrong && i < out->count; i++)
+			if (same_server(&out->servers[i],
+					&out->servers[out->count]))
+				wrong = "is there twice";
+		if (wrong) {
+			snprintf(why, SERVER_WHY_SIZE, "host \"%s\"%s %s",
+				 entry, of, wrong);
+			return -1;
+		}
+		out->count++;
+		if (!at[len])
+			return 0;
+	}
 }
 
 /**
@@ -202,5 +260,89 @@ int resolve(const struct server_name *server, const struct address *source,
 	}
 	memcpy(portals, all, found * sizeof(*portals));
 	*count = found;
+	return STATUS_OK;
+}
+
+/* Two names of one address are a mistake: the second one is no second way. */
+static int check_same(const struct server_list *list, unsigned int server,
+		      const struct portal *portals, const unsigned int *owners,
+		      unsigned int count, const struct portal *portal)
+{
+	char text[PORTAL_TEXT_SIZE];
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		if (compare(&portals[i], portal))
+			continue;
+		portal_text(text, portal);
+		return failed("\"%s\" and \"%s\" are the same portal, %s; name it once",
+			      list->servers[owners[i]].name,
+			      list->servers[server].name, text);
+	}
+	return STATUS_OK;
+}
+
+/**
+ * resolve_list() - the portals of several servers, in their order
+ * @list: whose
+ * @source: as of resolve()
+ * @portals: PORTALS_MAX of them
+ * @count: how many there are, at least one
+ *
+ * Return: STATUS_OK, or STATUS_FAILED after complaining.
+ */
+int resolve_list(const struct server_list *list, const struct address *source,
+		 struct portal *portals, unsigned int *count)
+{
+	unsigned int owners[PORTALS_MAX], found, i, j;
+	struct portal some[PORTALS_MAX];
+	int status;
+
+	*count = 0;
+	for (i = 0; i < list->count; i++) {
+		status = resolve(&list->servers[i], source, some, &found);
+		if (status != STATUS_OK)
+			return status;
+		for (j = 0; j < found; j++) {
+			status = check_same(list, i, portals, owners, *count,
+					    &some[j]);
+			if (status != STATUS_OK)
+				return status;
+			if (*count == PORTALS_MAX)
+				return failed("with \"%s\" there are more than %d addresses, which is what a session can have; name fewer hosts, or addresses",
+					      list->servers[i].name,
+					      PORTALS_MAX);
+			owners[*count] = i;
+			portals[(*count)++] = some[j];
+		}
+	}
+	return STATUS_OK;
+}
+
+static bool is_link_local(const struct address *address)
+{
+	return address->len == 16 && address->bytes[0] == 0xfe &&
+	       (address->bytes[1] & 0xc0) == 0x80;
+}
+
+/**
+ * check_scopes() - whether each link-local portal has its link
+ * @session: its portals and interface
+ *
+ * Return: STATUS_OK, or STATUS_FAILED after complaining.
+ */
+int check_scopes(const struct session *session)
+{
+	char text[INET6_ADDRSTRLEN];
+	unsigned int i;
+
+	for (i = 0; i < session->portal_count; i++) {
+		if (!is_link_local(&session->portals[i].address) ||
+		    session->portals[i].scope || *session->interface)
+			continue;
+		address_text(text, sizeof(text), &session->portals[i].address);
+		return failed("\"%s\" is a link-local address; tell which link with \"%s%%IF\" or --interface IF",
+			      text, text);
+	}
 	return STATUS_OK;
 }

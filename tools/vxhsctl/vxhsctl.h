@@ -35,6 +35,8 @@ struct command {
 
 extern const struct command attach_command;
 extern const struct command detach_command;
+extern const struct command set_command;
+extern const struct command ack_loss_command;
 extern const struct command list_command;
 extern const struct command show_command;
 extern const struct command monitor_command;
@@ -51,6 +53,10 @@ enum {
 	OPTION_INDEX,
 	OPTION_SOURCE,
 	OPTION_INTERFACE,
+	OPTION_TAKE_OVER,
+	OPTION_FORCE,
+	OPTION_PORTALS,
+	OPTION_POLICY,		/* the first of POLICY_OPTIONS; keep it last */
 };
 
 /* What next_option() returns besides an option's value. */
@@ -60,6 +66,7 @@ enum {
 int next_option(const struct command *cmd, int argc, char **argv,
 		const struct option *options);
 int parse_number(const char *text, uint32_t min, uint32_t max, uint32_t *out);
+int parse_seconds(const char *text, uint32_t min, uint32_t max, uint32_t *ms);
 int parse_json_only(const struct command *cmd, int argc, char **argv,
 		    int *json);
 

@@ -24,6 +24,9 @@ struct export_spec;
  *	0, or -1 with a sentence
  * @close: undo open(); all I/O has ended
  * @submit: begin one I/O; the loop's thread, must not block
+ * @resize: find out how large the vdisk is now, having grown it if @spec, which
+ *	differs from the export's in size alone, asks for that; may block;
+ *	0, or -1 with a sentence
  * @sync: make everything durable before the server ends; may block
  */
 struct backend {
@@ -33,6 +36,8 @@ struct backend {
 		    struct err *err);
 	void (*close)(struct export *x);
 	void (*submit)(struct io *io);
+	int (*resize)(struct export *x, const struct export_spec *spec,
+		      u64 *size, struct err *err);
 	int (*sync)(struct export *x);
 };
 

@@ -283,6 +283,7 @@ const struct backend backend_file = {
 	.open = file_open,
 	.close = file_close,
 	.submit = file_submit,
+	.resize = file_resize,
 	.sync = file_sync,
 };
 
@@ -291,5 +292,6 @@ const struct backend backend_blockdev = {
 	.open = blockdev_open,
 	.close = file_close,
 	.submit = file_submit,
+	.resize = file_resize,
 	.sync = file_sync,
 };

@@ -9,6 +9,8 @@ struct export_spec;
 
 int file_open(struct export *x, const struct export_spec *spec,
 	      struct err *err);
+int file_resize(struct export *x, const struct export_spec *spec, u64 *size,
+		struct err *err);
 int blockdev_open(struct export *x, const struct export_spec *spec,
 		  struct err *err);
 

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "backend_file.h"
 #include "config.h"
 #include "export.h"
@@ -22,6 +23,7 @@
 #include "loop.h"
 
 #define ZEROES_MAX_SLOW	(16u << 20)	/* where zeros must be written */
+#define FAR_AWAY	((off_t)1 << 42) /* behind the end of any file */
 
 static int open_flags(const struct export *x)
 {
@@ -77,7 +79,8 @@ static int take_lock(struct export *x, const struct export_spec *spec,
 	u64 since = now_us();
 	bool held;
 
-	if (x->read_only)
+	/* What is shared is locked when it is asked for, see group.c. */
+	if (x->read_only || x->shared)
 		return 0;
 	do {
 		if (!fcntl(x->fd, F_OFD_SETLK, &lock))
@@ -199,6 +202,10 @@ static void probe_fallocate(struct export *x)
 {
 	off_t at = (off_t)((x->geometry.size + 1048575) & ~(u64)1048575);
 
+	/* Another server may be growing it. */
+	if (x->shared && at < FAR_AWAY)
+		at = FAR_AWAY;
+
 	x->can_punch = !fallocate(x->fd, FALLOC_FL_PUNCH_HOLE |
 				  FALLOC_FL_KEEP_SIZE, at, 1048576);
 }
@@ -286,7 +293,7 @@ int blockdev_open(struct export *x, const struct export_spec *spec,
 	struct stat st;
 
 	/* O_EXCL: nobody on this host mounts or maps it meanwhile. */
-	if (open_target(x, spec, x->read_only ? 0 : O_EXCL, err))
+	if (open_target(x, spec, x->read_only || x->shared ? 0 : O_EXCL, err))
 		return -1;
 	if (fstat(x->fd, &st) || ioctl(x->fd, BLKGETSIZE64, &size) ||
 	    ioctl(x->fd, BLKSSZGET, &logical))
@@ -316,5 +323,56 @@ int blockdev_open(struct export *x, const struct export_spec *spec,
 	set_rotational(x, st.st_rdev);
 	set_caps(x);
 	identity_derived(x);
+	return 0;
+}
+
+static int find_size(const struct export *x, u64 *size)
+{
+	struct stat st;
+
+	if (fstat(x->fd, &st))
+		return -errno;
+	if (S_ISBLK(st.st_mode))
+		return ioctl(x->fd, BLKGETSIZE64, size) ? -errno : 0;
+	*size = (u64)st.st_size;
+	return 0;
+}
+
+/* A file never shrinks by a word of the configuration: data would be lost. */
+static int grow_file(struct export *x, const struct export_spec *spec,
+		     u64 *size, struct err *err)
+{
+	if (x->backend == &backend_file && *size < spec->size &&
+	    !x->read_only) {
+		if (ftruncate(x->fd, (off_t)spec->size))
+			return err_set(err,
+				       "export %s: cannot make %s %llu bytes long: %s",
+				       x->name, spec->target,
+				       (unsigned long long)spec->size,
+				       strerror(errno));
+		*size = spec->size;
+	}
+	if (*size == spec->size)
+		return 0;
+	return err_set(err,
+		       "export %s: %s has %llu bytes, not the %llu of size=; make it so first",
+		       x->name, spec->target, (unsigned long long)*size,
+		       (unsigned long long)spec->size);
+}
+
+/** file_resize - a file or a block device may have grown; see struct backend */
+int file_resize(struct export *x, const struct export_spec *spec, u64 *size,
+		struct err *err)
+{
+	int ret = find_size(x, size);
+
+	if (ret)
+		return err_set(err, "export %s: cannot look at %s: %s",
+			       x->name, spec->target, strerror(-ret));
+	if (spec->size && spec->size != x->spec->size)
+		return grow_file(x, spec, size, err);
+	if (spec->size && spec->size != *size)
+		log_warn("export %s: %s has %llu bytes now; the size= of the configuration is wrong, and a server with it would not start",
+			 x->name, spec->target, (unsigned long long)*size);
 	return 0;
 }

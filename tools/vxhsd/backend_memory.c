@@ -9,6 +9,29 @@
 #include "config.h"
 
 #define MEM_PAGE	4096u
+#define MEM_GROWTH	8	/* times its first size a vdisk may become */
+#define MEM_GROWTH_MIN	((u64)1 << 30)	/* bytes that any may become */
+
+/*
+ * Replies refer to the memory while they are sent, so it never moves: addresses
+ * are taken for all that it may grow to, where there are as many.
+ */
+static void *reserve(struct export *x, u64 size)
+{
+	u64 most = size > MEM_GROWTH_MIN / MEM_GROWTH ? size * MEM_GROWTH :
+							MEM_GROWTH_MIN;
+	void *mem = mmap(NULL, most, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	x->mem_reserved = most;
+	if (mem != MAP_FAILED && !mprotect(mem, size, PROT_READ | PROT_WRITE))
+		return mem;
+	if (mem != MAP_FAILED)
+		munmap(mem, most);
+	x->mem_reserved = size;
+	return mmap(NULL, size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
 
 static int memory_open(struct export *x, const struct export_spec *spec,
 		       struct err *err)
@@ -20,8 +43,7 @@ static int memory_open(struct export *x, const struct export_spec *spec,
 		return err_usage(err,
 				 "export %s: a memory vdisk needs a size, as in size=1G",
 				 x->name);
-	x->mem = mmap(NULL, spec->size, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	x->mem = reserve(x, spec->size);
 	if (x->mem == MAP_FAILED) {
 		x->mem = NULL;
 		return err_set(err, "export %s: cannot map %llu bytes: %s",
@@ -44,7 +66,29 @@ static int memory_open(struct export *x, const struct export_spec *spec,
 static void memory_close(struct export *x)
 {
 	if (x->mem)
-		munmap(x->mem, x->geometry.size);
+		munmap(x->mem, x->mem_reserved);
+}
+
+static int memory_resize(struct export *x, const struct export_spec *spec,
+			 u64 *size, struct err *err)
+{
+	u64 page = MEM_PAGE - 1, old = atomic_load(&x->size);
+	u64 keep = (spec->size + page) & ~page;
+
+	if (spec->size > x->mem_reserved)
+		return err_set(err,
+			       "export %s: a memory vdisk that began with %llu bytes cannot have more than %llu; remove it and add it again",
+			       x->name, (unsigned long long)x->geometry.size,
+			       (unsigned long long)x->mem_reserved);
+	if (spec->size > old &&
+	    mprotect(x->mem, spec->size, PROT_READ | PROT_WRITE))
+		return err_set(err, "export %s: cannot map %llu bytes: %s",
+			       x->name, (unsigned long long)spec->size,
+			       strerror(errno));
+	if (keep < old)
+		madvise(x->mem + keep, old - keep, MADV_DONTNEED);
+	*size = spec->size;
+	return 0;
 }
 
 /* Give back the whole pages of a range; false if there are none. */
@@ -105,4 +149,5 @@ const struct backend backend_memory = {
 	.open = memory_open,
 	.close = memory_close,
 	.submit = memory_submit,
+	.resize = memory_resize,
 };

@@ -116,6 +116,25 @@ static unsigned int default_threads(void)
 	return n > DEFAULT_THREADS ? DEFAULT_THREADS : (unsigned int)n;
 }
 
+static int check_shared(const struct config *config, struct err *err)
+{
+	const struct export_spec *spec;
+
+	for (spec = config->exports; spec; spec = spec->next) {
+		if (!spec->shared)
+			continue;
+		if (!strcmp(spec->target, "memory") || spec->read_only)
+			return err_usage(err,
+					 "export %s: memory, and what is read-only, cannot be shared with another server",
+					 spec->name);
+		if (!spec->write_through)
+			return err_usage(err,
+					 "export %s: what is shared with another server needs cache=none, or it would lose writes",
+					 spec->name);
+	}
+	return 0;
+}
+
 /**
  * config_finish - fill in what was not said
  * @config: command line and file are read
@@ -128,6 +147,8 @@ int config_finish(struct config *config, struct err *err)
 	if (!config->exports && !config->path)
 		return err_usage(err,
 				 "there is nothing to export; give --export NAME=TARGET or --config FILE, see vxhsd --help");
+	if (check_shared(config, err))
+		return -1;
 	if (!config->listens && config_add_listen(config, "*", err))
 		return -1;
 	if (!config->state_dir &&

@@ -14,6 +14,7 @@
  * @target: a path, or "memory"
  * @size: bytes, 0 if not given
  * @block: bytes of a logical block, 0 if not given
+ * @shared: folder of the group of exports that servers share, or NULL
  * @read_only: refuses writes
  * @write_through: cache=none
  * @has_id: @id was given
@@ -23,6 +24,7 @@ struct export_spec {
 	struct export_spec *next;
 	char name[VXHS_NAME_MAX + 1];
 	char *target;
+	char *shared;
 	u64 size;
 	u32 block;
 	bool read_only;
@@ -66,6 +68,8 @@ int config_add_listen(struct config *config, const char *text,
 void config_free(struct config *config);
 bool export_spec_equal(const struct export_spec *a,
 		       const struct export_spec *b);
+bool export_spec_resized(const struct export_spec *a,
+			 const struct export_spec *b);
 struct export_spec *export_spec_dup(const struct export_spec *spec);
 void export_spec_free(struct export_spec *spec);
 

@@ -16,6 +16,7 @@ void export_spec_free(struct export_spec *spec)
 	if (!spec)
 		return;
 	free(spec->target);
+	free(spec->shared);
 	free(spec);
 }
 
@@ -29,8 +30,9 @@ struct export_spec *export_spec_dup(const struct export_spec *spec)
 	*copy = *spec;
 	copy->next = NULL;
 	copy->target = strdup(spec->target);
-	if (!copy->target) {
-		free(copy);
+	copy->shared = spec->shared ? strdup(spec->shared) : NULL;
+	if (!copy->target || (spec->shared && !copy->shared)) {
+		export_spec_free(copy);
 		return NULL;
 	}
 	return copy;
@@ -40,8 +42,17 @@ struct export_spec *export_spec_dup(const struct export_spec *spec)
 bool export_spec_equal(const struct export_spec *a,
 		       const struct export_spec *b)
 {
+	return export_spec_resized(a, b) && a->size == b->size;
+}
+
+/** export_spec_resized - do they differ in nothing but size, if at all? */
+bool export_spec_resized(const struct export_spec *a,
+			 const struct export_spec *b)
+{
 	return !strcmp(a->name, b->name) && !strcmp(a->target, b->target) &&
-	       a->size == b->size && a->block == b->block &&
+	       !a->shared == !b->shared &&
+	       (!a->shared || !strcmp(a->shared, b->shared)) &&
+	       a->block == b->block &&
 	       a->read_only == b->read_only &&
 	       a->write_through == b->write_through &&
 	       a->has_id == b->has_id && !memcmp(a->id, b->id, 16);
@@ -134,6 +145,16 @@ static int set_id(struct export_spec *spec, const char *value,
 	return 0;
 }
 
+static int set_shared(struct export_spec *spec, const char *value,
+		      struct err *err)
+{
+	if (*value != '/')
+		return err_usage(err,
+				 "export %s: shared=%s is not the path of a folder, which begins with /",
+				 spec->name, value);
+	return config_set_string(&spec->shared, value, err);
+}
+
 static int set_block(struct export_spec *spec, const char *value,
 		     struct err *err)
 {
@@ -177,6 +198,7 @@ static const struct {
 	{ "id", set_id },
 	{ "block", set_block },
 	{ "ro", set_ro },
+	{ "shared", set_shared },
 };
 
 /** config_set_export - set one option of an export, by its name */
@@ -189,7 +211,7 @@ int config_set_export(struct export_spec *spec, const char *key,
 		if (!strcmp(key, export_keys[i].key))
 			return export_keys[i].set(spec, value, err);
 	return err_usage(err,
-			 "export %s: unknown option \"%s\"; there are size, ro, cache, id and block",
+			 "export %s: unknown option \"%s\"; there are size, ro, cache, id, block and shared",
 			 spec->name, key);
 }
 

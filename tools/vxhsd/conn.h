@@ -104,6 +104,7 @@ struct conn {
 	u64 rx_since_us;		/* when rx_io got its buffer */
 	u64 tx_since_us;		/* when the reply on its way came first */
 	_Atomic u64 *rx_seen;		/* who else wants to know, or NULL */
+	u64 silence_us;			/* ends it if it has rx_seen */
 
 	/* Receiving. */
 	u8 hdr[HEADER_MAX];

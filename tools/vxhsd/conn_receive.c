@@ -208,8 +208,24 @@ void conn_eof(struct conn *c)
 	conn_drop_rx(c);
 }
 
+/*
+ * When this process or its machine stood still, what came meanwhile waits in
+ * the sockets.  Whoever was silent for too long before has been given up, by
+ * itself as well: the clock decides before the bytes are looked at.
+ */
+static bool was_silent(const struct conn *c)
+{
+	return c->rx_seen &&
+	       now_us() > atomic_load(c->rx_seen) + c->silence_us;
+}
+
 static void take_received(struct conn *c, const u8 *data, size_t len)
 {
+	if (was_silent(c)) {
+		conn_complain(c, "it was silent for kato");
+		conn_close(c);
+		return;
+	}
 	c->rx_us = c->loop->now_us;
 	if (!c->first_us)
 		c->first_us = c->rx_us;

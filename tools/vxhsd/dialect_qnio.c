@@ -112,7 +112,7 @@ static struct use *find_use(struct conn *c, const char *name)
 
 static u16 check_io(const struct vxhs_v34_msg *msg, const struct export *x)
 {
-	u64 size = x->geometry.size;
+	u64 size = atomic_load(&x->size);
 
 	if (msg->io_size > MAX_IO || msg->io_offset > size ||
 	    msg->io_size > size - msg->io_offset)
@@ -205,7 +205,7 @@ static void answer_stat(struct conn *c, struct io *io)
 	control_lock();
 	x = name ? export_find(name) : NULL;
 	if (x)
-		size = x->geometry.size;
+		size = atomic_load(&x->size);
 	else if (!io->status)
 		io->status = VXHS_ST_NOT_FOUND;
 	control_unlock();

@@ -162,6 +162,7 @@ static enum rx login(struct conn *c, struct io *io)
 	}
 	c->established = true;
 	c->rx_seen = &n->lane->rx_us;
+	c->silence_us = (u64)kato_ms * 1000;
 	grant(c, io, kato_ms);
 	return RX_OK;
 }
@@ -235,7 +236,7 @@ static u16 prepare_io(struct conn *c, struct io *io,
 	if (!use)
 		return VXHS_ST_NO_SESSION;
 	if (req->opcode != VXHS_OP_FLUSH) {
-		status = vxhs_check_io(req, use->export->geometry.size,
+		status = vxhs_check_io(req, atomic_load(&use->export->size),
 				       use->export->geometry.logical_block,
 				       GRANT_IO);
 		if (status)
@@ -303,8 +304,9 @@ static enum rx dispatch(struct conn *c, struct io *io,
 
 	if (req->flags & ~(VXHS_REQ_FUA | VXHS_REQ_NO_UNMAP))
 		return refuse(c, io, VXHS_ST_INVALID, req->payload_len);
-	if (n->lane && lane_stale(n->lane))
-		return refuse(c, io, VXHS_ST_STALE, req->payload_len);
+	status = n->lane ? lane_verdict(n->lane) : VXHS_ST_OK;
+	if (status)
+		return refuse(c, io, status, req->payload_len);
 
 	switch (req->opcode) {
 	case VXHS_OP_LOGIN:

@@ -11,6 +11,7 @@
 #include "identity.h"
 #include "log.h"
 #include "session.h"
+#include "store.h"
 
 #define DISCARD_MAX	(1u << 31)
 #define ZEROES_MAX	(1u << 30)
@@ -29,6 +30,27 @@ void control_lock(void)
 void control_unlock(void)
 {
 	pthread_mutex_unlock(&control);
+}
+
+/**
+ * control_wait - wait for a condition, without the lock meanwhile
+ * @cond: of the monotonic clock
+ * @us: at most so long, 0 for ever
+ *
+ * Context: control_lock() held.
+ */
+void control_wait(pthread_cond_t *cond, u64 us)
+{
+	u64 until = now_us() + us;
+	struct timespec ts = {
+		.tv_sec = (time_t)(until / 1000000),
+		.tv_nsec = (long)(until % 1000000 * 1000),
+	};
+
+	if (us)
+		pthread_cond_timedwait(cond, &control, &ts);
+	else
+		pthread_cond_wait(cond, &control);
 }
 
 /* Opening and closing */
@@ -102,16 +124,22 @@ static int finish_geometry(struct export *x, struct err *err)
 		g->caps |= VXHS_CAP_READ_ONLY;
 	}
 	memcpy(g->vdisk_id, x->vdisk_id, 16);
+	atomic_store(&x->size, g->size);
 	return 0;
 }
 
-/*
- * Leases are counted in memory.  They begin where no earlier process can have
- * come, so a lease from before a restart is never taken for a current one.
- */
-static u64 first_lease(void)
+static int find_store(struct export *x, struct err *err)
 {
-	return (u64)time(NULL) << 20;
+	const char *dir = x->spec->shared ? x->spec->shared : state_dir();
+	struct err why = { 0 };
+
+	x->shared = x->spec->shared;
+	if (!dir)
+		return 0;
+	x->store = store_get(dir, x->shared, &why);
+	if (x->store)
+		return 0;
+	return err_set(err, "export %s: %s", x->name, why.text);
 }
 
 static struct export *export_open(const struct export_spec *spec,
@@ -139,6 +167,8 @@ static struct export *export_open(const struct export_spec *spec,
 		err_set(err, "export %s: not enough memory", spec->name);
 		goto fail;
 	}
+	if (find_store(x, err))
+		goto fail;
 	x->backend = choose_backend(spec);
 	if (x->backend->open(x, spec, err))
 		goto fail;
@@ -155,7 +185,11 @@ static struct export *export_open(const struct export_spec *spec,
 		take_slot(x);
 		control_unlock();
 	}
-	x->lease = first_lease();
+	if (!x->shared) {
+		lease_read(x, &x->lease);
+		x->ours = true;
+		export_update_exclusive(x);
+	}
 	atomic_store(&x->refs, 1);
 	return x;
 
@@ -208,7 +242,7 @@ static int open_new(const struct export_spec *specs, struct export **fresh,
 	for (spec = specs; spec; spec = spec->next) {
 		control_lock();
 		x = find_in(table, spec->name);
-		if (x && !export_spec_equal(x->spec, spec)) {
+		if (x && !export_spec_resized(x->spec, spec)) {
 			control_unlock();
 			return err_set(err,
 				       "export %s: it was changed; remove it, reload, and add it again when nobody uses it",
@@ -255,6 +289,69 @@ static void set_removed(struct export *x, bool removed)
 		atomic_fetch_add(&x->refs, 1);
 }
 
+/* Whoever has it open is told, and reads the truth with OPEN. */
+static void set_size(struct export *x, u64 size)
+{
+	u64 old = atomic_load(&x->size);
+	struct open *o;
+
+	if (size == old)
+		return;
+	if (size < old)
+		log_warn("export %s: it SHRANK from %llu to %llu bytes; what was behind that is gone for those who use it",
+			 x->name, (unsigned long long)old,
+			 (unsigned long long)size);
+	else
+		log_info("export %s: it grew from %llu to %llu bytes", x->name,
+			 (unsigned long long)old, (unsigned long long)size);
+	control_lock();
+	atomic_store(&x->size, size);
+	for (o = x->opens; o; o = o->next)
+		if (o->epoch == atomic_load(&o->session->epoch))
+			session_event(o->session, VXHS_EV_RESIZED, o->handle);
+	control_unlock();
+}
+
+static void resize(struct export *x, const struct export_spec *spec)
+{
+	u32 block = x->geometry.logical_block;
+	struct err err = { 0 };
+	bool ours;
+	u64 size;
+
+	if (spec->size % block) {
+		log_error("export %s: it keeps its size: %llu bytes are not a multiple of its block size of %u bytes",
+			  x->name, (unsigned long long)spec->size, block);
+		return;
+	}
+	control_lock();
+	ours = x->ours;
+	control_unlock();
+	/* It is looked at again before anybody uses it here. */
+	if (ours && x->backend->resize(x, spec, &size, &err)) {
+		log_error("%s; it keeps its size", err.text);
+		return;
+	}
+	control_lock();
+	x->spec->size = spec->size;
+	control_unlock();
+	if (!ours)
+		return;
+	set_size(x, size - size % block);
+}
+
+/* The table changes in this thread alone. */
+static void resize_all(const struct export_spec *specs)
+{
+	struct export *x;
+
+	for (; specs; specs = specs->next) {
+		x = find_in(table, specs->name);
+		if (x)
+			resize(x, specs);
+	}
+}
+
 /**
  * exports_reload - make the exports what the configuration says, the first
  * time and later
@@ -262,6 +359,7 @@ static void set_removed(struct export *x, bool removed)
  * @err: why nothing was changed
  *
  * What is no longer there takes no new OPEN and goes when nobody uses it.
+ * What has another size shows it, and tells those who have it open.
  *
  * Return: 0, or -1 with the old set kept
  */
@@ -285,17 +383,23 @@ int exports_reload(const struct config *config, struct err *err)
 		fresh = x->next;
 		x->next = table;
 		table = x;
-		log_info("export %s: %s %s, %llu bytes%s%s", x->name,
+		log_info("export %s: %s %s, %llu bytes%s%s%s%s", x->name,
 			 x->backend->name, x->spec->target,
 			 (unsigned long long)x->geometry.size,
 			 x->read_only ? ", read-only" : "",
-			 x->write_through ? ", cache=none" : "");
+			 x->write_through ? ", cache=none" : "",
+			 x->shared ? ", shared by " : "",
+			 x->shared ? x->spec->shared : "");
 	}
 	control_unlock();
+	resize_all(config->exports);
 	return 0;
 }
 
-/** exports_sweep - close what was removed and is not used any more */
+/**
+ * exports_sweep - close what was removed and is not used any more; end the
+ * time in which a vdisk waits for its owner
+ */
 void exports_sweep(void)
 {
 	struct export **pos, *x, *dead = NULL;
@@ -303,6 +407,8 @@ void exports_sweep(void)
 	control_lock();
 	for (pos = &table; (x = *pos); ) {
 		if (atomic_load(&x->refs)) {
+			if (!x->opens && atomic_load(&x->exclusive))
+				export_update_exclusive(x);
 			pos = &x->next;
 			continue;
 		}
@@ -356,6 +462,54 @@ struct export *export_find(const char *name)
 	struct export *x = find_in(table, name);
 
 	return x && !atomic_load(&x->removed) ? x : NULL;
+}
+
+/**
+ * export_tries - how often the locks of a shared export were asked for
+ * @name: of the export
+ *
+ * Context: control_lock() held.
+ */
+u64 export_tries(const char *name)
+{
+	const struct export *x = export_find(name);
+
+	return x && x->shared ? store_tries(x->store) : 0;
+}
+
+/**
+ * export_next - go through all exports
+ * @x: the one before, or NULL
+ *
+ * Context: control_lock() held.
+ */
+struct export *export_next(struct export *x)
+{
+	x = x ? x->next : table;
+	while (x && !atomic_load(&x->refs))
+		x = x->next;
+	return x;
+}
+
+/**
+ * export_unstored - an export whose lease is to be written
+ * @st: to there
+ *
+ * Context: control_lock() held.
+ * Return: the export, with a reference, or NULL
+ */
+struct export *export_unstored(const struct store *st)
+{
+	struct export *x = NULL;
+
+	while ((x = export_next(x))) {
+		if (x->store != st || !x->ours || !x->lease.wanted ||
+		    lease_is_stored(x))
+			continue;
+		atomic_fetch_add(&x->refs, 1);
+		return x;
+	}
+	return NULL;
 }
 
 void export_put(struct export *x)

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "config.h"
+#include "lease.h"
 #include "util.h"
 
 struct backend;
@@ -20,6 +21,7 @@ struct io;
 struct lane;
 struct loop;
 struct session;
+struct store;
 
 /**
  * struct flush_queue - FLUSHes of one export; see flush.c
@@ -41,21 +43,25 @@ struct export {
 	char name[VXHS_NAME_MAX + 1];
 	const struct backend *backend;
 	struct export_spec *spec;
+	struct store *store;		/* of its lease; NULL if nothing is kept */
+	bool shared;			/* with other servers, as is the store */
 	bool read_only;
 	bool write_through;		/* cache=none */
 	u8 vdisk_id[16];
-	struct vxhs_geometry geometry;	/* without handle and lease */
+	struct vxhs_geometry geometry;	/* without handle, lease and size */
 	int slot;			/* of the loops' registered files, -1 */
 
 	/* The backend's, constant while the export lives. */
 	int fd;				/* for I/O; holds the lock */
 	int sync_fd;			/* for FLUSH alone, see flush.c */
 	u8 *mem;
+	u64 mem_reserved;		/* bytes of @mem that it may grow to */
 	u32 dio_align;			/* bytes; 1 where anything goes */
 	bool can_punch;
 
 	/* Any thread, without the lock. */
 	atomic_uint refs;
+	_Atomic u64 size;		/* bytes */
 	_Atomic u64 verifier;
 	atomic_uint losses;		/* writebacks that failed */
 	atomic_bool exclusive;		/* some session has it so */
@@ -66,20 +72,20 @@ struct export {
 	struct export *next;
 	struct open *opens;
 	struct use *uses;
-	u64 lease;			/* of the last exclusive writer */
-	u64 lease_session;		/* who that was */
-	bool leased;			/* there was one */
+	struct lease lease;
+	bool ours;			/* always, unless it is shared */
 };
 
 enum open_state {
 	OPEN_LIVE,
-	OPEN_REVOKED,			/* taken over, or of an older epoch */
+	OPEN_REVOKED,			/* taken over: final */
 	OPEN_CLOSED,
 };
 
 /**
  * struct open - a session has a vdisk open
  * @next: of the same export
+ * @since_us: when the session got it, this epoch or earlier
  * @refs: the session's and one per use
  * @state: enum open_state; read without the lock by every I/O
  * @mode: enum vxhs_open_mode; read without the lock by every I/O
@@ -89,7 +95,7 @@ struct open {
 	struct export *export;
 	struct session *session;	/* NULL once the session let go */
 	u64 session_id;
-	u64 touched_us;			/* last OPEN */
+	u64 since_us;
 	u32 epoch;
 	u32 handle;
 	atomic_uint refs;
@@ -121,6 +127,7 @@ struct use {
 
 void control_lock(void);
 void control_unlock(void);
+void control_wait(pthread_cond_t *cond, u64 us);
 
 int exports_reload(const struct config *config, struct err *err);
 bool exports_sync(void);
@@ -129,14 +136,19 @@ void exports_close(void);
 void exports_sweep(void);
 
 struct export *export_find(const char *name);
+u64 export_tries(const char *name);
+struct export *export_next(struct export *x);
+struct export *export_unstored(const struct store *st);
 void export_put(struct export *x);
 void export_lost_writes(struct export *x);
 
 enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 			    const struct vxhs_open *want, struct open **out,
 			    bool *fresh);
-void open_release(struct open *o, enum open_state state);
+void export_update_exclusive(struct export *x);
+void open_release(struct open *o);
 void open_put(struct open *o);
+void open_give_up(struct open *o);
 bool open_must_wait(const struct open *o);
 
 struct use *use_new(struct loop *loop, struct export *x, struct open *open,

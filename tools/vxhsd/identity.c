@@ -11,6 +11,7 @@
 #include "export.h"
 #include "identity.h"
 #include "log.h"
+#include "store.h"
 
 #define XATTR_ID	"user.vxhs.id"
 
@@ -40,24 +41,6 @@ static int make_dirs(const char *path)
 	return mkdir(dir, 0755) && errno != EEXIST ? -errno : 0;
 }
 
-/* Written beside its place and moved there, so it is whole or not there. */
-static int store_line(const char *path, const char *line)
-{
-	char tmp[4200];
-	int fd, ret = 0;
-
-	snprintf(tmp, sizeof(tmp), "%s.new", path);
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return -errno;
-	if (dprintf(fd, "%s\n", line) < 0 || fsync(fd))
-		ret = -errno;
-	close(fd);
-	if (!ret && rename(tmp, path))
-		ret = -errno;
-	return ret;
-}
-
 static void server_id_from_machine(void)
 {
 	char machine[64] = "";
@@ -76,16 +59,22 @@ static void load_server_id(const char *state_dir)
 	snprintf(path, sizeof(path), "%s/server-id", state_dir);
 	snprintf(self.state_dir, sizeof(self.state_dir), "%s", state_dir);
 	if (read_line(path, line, sizeof(line)) &&
-	    uuid_parse(line, self.server_id))
+	    uuid_parse(line, self.server_id)) {
+		if (!access(state_dir, W_OK))
+			return;
+		log_warn("cannot write to %s (%s); leases and the counts of lost writes end with this process",
+			 state_dir, strerror(errno));
+		self.state_dir[0] = '\0';
 		return;
+	}
 	if (!ret && uuid_random(self.server_id)) {
 		uuid_format(self.server_id, text);
-		ret = store_line(path, text);
+		ret = write_line(path, text);
 		if (!ret)
 			return;
 	}
 	self.state_dir[0] = '\0';
-	log_warn("cannot keep the server id in %s (%s); it is derived from the machine id",
+	log_warn("cannot keep the server id in %s (%s); it is derived from the machine id, and leases end with this process",
 		 state_dir, strerror(-ret));
 	server_id_from_machine();
 }
@@ -106,6 +95,12 @@ void identity_init(const char *state_dir)
 			 (unsigned long long)self.instance);
 }
 
+/** state_dir - where this server may keep things, or NULL */
+const char *state_dir(void)
+{
+	return *self.state_dir ? self.state_dir : NULL;
+}
+
 /** server_id - UUID of this server; it outlives the process */
 const u8 *server_id(void)
 {
@@ -119,13 +114,17 @@ u64 server_instance(void)
 }
 
 /**
- * identity_derived - a vdisk's id from the server's and its name
+ * identity_derived - a vdisk's id from its name and the server's id, or that
+ * of the group of exports that servers share
  * @x: the export; an id from its configuration goes first
  */
 void identity_derived(struct export *x)
 {
 	if (x->spec->has_id)
 		memcpy(x->vdisk_id, x->spec->id, 16);
+	else if (x->shared)
+		uuid_from_hash(x->vdisk_id, store_group(x->store), 16, x->name,
+			       strlen(x->name));
 	else
 		uuid_from_hash(x->vdisk_id, self.server_id, 16, x->name,
 			       strlen(x->name));
@@ -140,7 +139,7 @@ void identity_of_file(struct export *x)
 	char text[UUID_TEXT] = "";
 	u8 id[16];
 
-	if (x->spec->has_id) {
+	if (x->spec->has_id || x->shared) {
 		identity_derived(x);
 		return;
 	}
@@ -193,7 +192,7 @@ void losses_store(const struct export *x)
 		return;
 	losses_path(x, path, sizeof(path));
 	snprintf(line, sizeof(line), "%u", atomic_load(&x->losses));
-	ret = store_line(path, line);
+	ret = write_line(path, line);
 	if (ret)
 		log_error("export %s: cannot note in %s that writes were lost: %s",
 			  x->name, path, strerror(-ret));

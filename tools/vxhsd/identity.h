@@ -10,6 +10,7 @@ struct export;
 void identity_init(const char *state_dir);
 const u8 *server_id(void);
 u64 server_instance(void);
+const char *state_dir(void);
 
 void identity_of_file(struct export *x);
 void identity_derived(struct export *x);

@@ -17,8 +17,10 @@
 #include "log.h"
 #include "loop.h"
 #include "session.h"
+#include "store.h"
 
 #define VERSION		"0.1.0"
+#define LEAVE_US	5000000
 #define DRAIN_US	5000000
 #define SYNC_S		5
 #define RESERVED_FILES	256	/* not for connections */
@@ -35,6 +37,7 @@ static const char help[] =
 "                                             cache\n"
 "                           id=UUID           the vdisk's identity\n"
 "                           block=512         logical block size, to 4096\n"
+"                           shared=DIR        with a second server, see vxhsd(8)\n"
 "  --listen ADDR[:PORT]   default: every address, port 9999; may be repeated\n"
 "  --config FILE          read exports and settings; SIGHUP reads them again\n"
 "  --threads N            default: one per CPU\n"
@@ -153,11 +156,32 @@ static void too_late(int sig)
 	_exit(1);
 }
 
+/*
+ * What they have asked is served meanwhile.  A second signal says that there
+ * is no time for that.
+ */
+static void let_clients_leave(const sigset_t *signals)
+{
+	u64 wait = sessions_go_away(), until;
+	struct timespec pause = { .tv_nsec = 10000000 };
+	int sig;
+
+	until = now_us() + (wait < LEAVE_US ? wait : LEAVE_US);
+	while (sessions_stay() && now_us() < until) {
+		sessions_sweep(now_us());
+		sig = sigtimedwait(signals, NULL, &pause);
+		if (sig == SIGTERM || sig == SIGINT)
+			return;
+	}
+}
+
 /* Returns the exit status. */
-static int end(void)
+static int end(const sigset_t *signals)
 {
 	bool ok;
 
+	leases_keep();
+	let_clients_leave(signals);
 	listeners_stop();
 	loops_drain(now_us() + DRAIN_US);
 
@@ -172,6 +196,7 @@ static int end(void)
 	loops_stop();
 	sessions_close();
 	ok = exports_sync();
+	stores_stop();
 	exports_close();
 	return ok ? 0 : 1;
 }
@@ -215,7 +240,7 @@ int main(int argc, char **argv)
 	log_info("ready");
 	notify_ready();
 	serve(&signals, argc, argv);
-	ret = end();
+	ret = end(&signals);
 out:
 	config_free(&config);
 	return ret;

@@ -8,13 +8,19 @@
 #include "io.h"
 #include "log.h"
 #include "session.h"
+#include "store.h"
 
 /* Who has it open */
 
-/* Under control_lock(). */
-static void update_exclusive(struct export *x)
+/**
+ * export_update_exclusive - may v34 clients, who open nothing, write?
+ * @x: the export
+ *
+ * Context: control_lock() held.
+ */
+void export_update_exclusive(struct export *x)
 {
-	bool exclusive = false;
+	bool exclusive = x->lease.held && now_us() < x->lease.grace_us;
 	struct open *o;
 
 	for (o = x->opens; o; o = o->next)
@@ -41,7 +47,7 @@ static void unlink_open(struct open *o)
 			break;
 		}
 	}
-	update_exclusive(x);
+	export_update_exclusive(x);
 }
 
 /*
@@ -65,6 +71,40 @@ static struct open *in_the_way(struct open *o, const struct session *s,
 	return o;
 }
 
+static const char *mode_text(u32 mode)
+{
+	static const char * const text[] = {
+		[VXHS_OPEN_RO] = "read-only",
+		[VXHS_OPEN_RW] = "exclusively",
+		[VXHS_OPEN_RW_SHARED] = "shared",
+	};
+
+	return text[mode];
+}
+
+/* May this session not have the vdisk without taking it over?  Says why. */
+static bool is_busy(struct export *x, const struct session *s, u32 mode)
+{
+	const struct open *o = in_the_way(x->opens, s, mode);
+	char host[UUID_TEXT];
+
+	if (o) {
+		log_peer("export %s: busy for %s: %s has it open %s since %llu s, lease %llu",
+			 x->name, s->text, o->session->text,
+			 mode_text(atomic_load(&o->mode)),
+			 (unsigned long long)(now_us() - o->since_us) / 1000000,
+			 (unsigned long long)x->lease.number);
+		return true;
+	}
+	if (!lease_waits(x, s, mode))
+		return false;
+	uuid_format(x->lease.host, host);
+	log_peer("export %s: busy for %s: session %016llx of host %s had it and has its kato to come back, lease %llu",
+		 x->name, s->text, (unsigned long long)x->lease.session, host,
+		 (unsigned long long)x->lease.number);
+	return true;
+}
+
 static void take_over(struct export *x, const struct session *s, u32 mode)
 {
 	struct open *o = x->opens;
@@ -73,7 +113,7 @@ static void take_over(struct export *x, const struct session *s, u32 mode)
 		struct open *next = o->next;
 
 		log_info("export %s: taken over from %s by %s", x->name,
-			 o->session->name, s->name);
+			 o->session->text, s->text);
 		open_revoke(o);
 		o = next;
 	}
@@ -108,7 +148,8 @@ static struct open *open_new_for(struct session *s, struct export *x)
  * @fresh: this session did not have it open in any epoch
  *
  * Context: control_lock() held.
- * Return: VXHS_ST_OK; the answer waits while open_must_wait(*out)
+ * Return: VXHS_ST_OK; the answer waits while open_must_wait(*out).  AGAIN: the
+ * storage is with another server, and has been asked for
  */
 enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 			    const struct vxhs_open *want, struct open **out,
@@ -121,10 +162,14 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 		return VXHS_ST_NOT_FOUND;
 	if (want->mode != VXHS_OPEN_RO && x->read_only)
 		return VXHS_ST_READ_ONLY;
-	if (want->lease && want->lease != x->lease)
+	if (!x->ours) {
+		store_want(x->store);
+		return VXHS_ST_AGAIN;
+	}
+	if (want->lease && want->lease != x->lease.number)
 		return VXHS_ST_STALE;
 	if (!(want->options & VXHS_OPEN_TAKE_OVER) &&
-	    in_the_way(x->opens, s, want->mode))
+	    is_busy(x, s, want->mode))
 		return VXHS_ST_BUSY;
 
 	old = session_find_open(s, x);
@@ -138,41 +183,75 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 		if (!o)
 			return VXHS_ST_NO_SPACE;
 		o->epoch = epoch;
-		if (old)
-			open_release(old, OPEN_REVOKED);
+		o->since_us = old ? old->since_us : now_us();
 	}
 	/* Nothing fails any more. */
 	take_over(x, s, want->mode);
-	o->touched_us = now_us();
 	atomic_store(&o->mode, want->mode);
-	if (want->mode == VXHS_OPEN_RW &&
-	    (!x->leased || x->lease_session != s->id)) {
-		x->leased = true;
-		x->lease++;
-		x->lease_session = s->id;
-	}
-	update_exclusive(x);
+	if (old && old != o)
+		open_release(old);
+	lease_gain(x, s, want->mode);
+	export_update_exclusive(x);
+	if (*fresh)
+		log_peer("export %s: open %s by %s, lease %llu", x->name,
+			 mode_text(want->mode), s->text,
+			 (unsigned long long)x->lease.number);
 	*out = o;
 	return VXHS_ST_OK;
+}
+
+/* Has its session got it exclusively, by this open or another? */
+static bool has_exclusively(const struct export *x, u64 session_id)
+{
+	const struct open *o;
+
+	for (o = x->opens; o; o = o->next)
+		if (o->session_id == session_id &&
+		    atomic_load(&o->mode) == VXHS_OPEN_RW)
+			return true;
+	return false;
+}
+
+static void release(struct open *o, bool keep_lease)
+{
+	struct export *x = o->export;
+	bool had = has_exclusively(x, o->session_id);
+
+	atomic_store(&o->state, OPEN_CLOSED);
+	unlink_open(o);
+	if (had && !keep_lease && lease_is_of(x, o->session) &&
+	    !has_exclusively(x, o->session_id))
+		lease_let_go(x);
+	session_drop_open(o->session, o);
+	o->session = NULL;
+	export_put(x);
+	open_put(o);
 }
 
 /**
  * open_release - a session lets go of a vdisk
  * @o: the open vdisk; its handle is gone from now on
- * @state: OPEN_REVOKED or OPEN_CLOSED
  *
  * Context: control_lock() held.
  */
-void open_release(struct open *o, enum open_state state)
+void open_release(struct open *o)
 {
-	struct export *x = o->export;
+	release(o, false);
+}
 
-	atomic_store(&o->state, state);
-	unlink_open(o);
-	session_drop_open(o->session, o);
-	o->session = NULL;
-	export_put(x);
-	open_put(o);
+/**
+ * open_give_up - an OPEN has waited too long for its fence
+ * @o: the open vdisk; its handle is gone from now on
+ *
+ * The fence stays: it is made of the I/O that is still under way.  So does
+ * the lease, for a kato: the client is told to ask again.
+ *
+ * Context: control_lock() held.
+ */
+void open_give_up(struct open *o)
+{
+	lease_keep_for(o->export, (u64)o->session->kato_ms * 1000);
+	release(o, true);
 }
 
 void open_put(struct open *o)
@@ -191,8 +270,9 @@ static bool over(const struct use *u)
  * open_must_wait - is older I/O still on its way to this vdisk?
  * @o: just opened
  *
- * What a lower epoch, a replaced or broken lane of this session, or an
- * earlier owner has begun must have ended before OPEN is answered.
+ * What a lower epoch, any replaced or broken lane of this session, or an
+ * earlier owner has begun must have ended before OPEN is answered, and the
+ * lease that it gained must be durable.
  *
  * Context: control_lock() held.
  */
@@ -201,6 +281,9 @@ bool open_must_wait(const struct open *o)
 	bool exclusive = atomic_load(&o->mode) == VXHS_OPEN_RW;
 	const struct use *u;
 
+	if (atomic_load(&o->mode) != VXHS_OPEN_RO &&
+	    !lease_is_stored(o->export))
+		return true;
 	for (u = o->export->uses; u; u = u->next) {
 		if (!atomic_load(&u->inflight))
 			continue;
@@ -298,14 +381,22 @@ static bool changes(const struct io *io)
 u16 use_verdict(const struct use *use, const struct io *io)
 {
 	const struct export *x = use->export;
+	u16 status;
 
+	/* It may have shrunk since the header was checked. */
+	if (io->offset + io->length > atomic_load(&x->size))
+		return VXHS_ST_INVALID;
 	if (changes(io) && x->read_only)
 		return VXHS_ST_READ_ONLY;
+	/* v34 has no fences, and nothing says when it must stop. */
+	if (!use->lane && x->shared)
+		return VXHS_ST_BUSY;
 	if (!use->lane)
 		return changes(io) && atomic_load(&x->exclusive) ?
 		       VXHS_ST_BUSY : VXHS_ST_OK;
-	if (lane_stale(use->lane))
-		return VXHS_ST_STALE;
+	status = lane_verdict(use->lane);
+	if (status)
+		return status;
 	switch (atomic_load(&use->open->state)) {
 	case OPEN_REVOKED:
 		return VXHS_ST_STALE;

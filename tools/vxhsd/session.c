@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 
 /* Under control_lock(). */
 static struct session *sessions;
+static bool leaving;		/* the server ends; nobody comes in */
 
 void session_get(struct session *s)
 {
@@ -47,6 +49,24 @@ bool lane_stale(const struct lane *lane)
 {
 	return atomic_load(&lane->dead) ||
 	       atomic_load(&lane->session->epoch) != lane->epoch;
+}
+
+/**
+ * lane_verdict - may this lane's frames still be executed?
+ * @lane: any
+ *
+ * Only an older epoch is final.  A lane that was replaced, or whose session
+ * was closed, is about to be closed; until then its client hears that it has
+ * to begin anew, and loses nothing.
+ *
+ * Any thread, without the lock.
+ * Return: VXHS_ST_OK or why not
+ */
+u16 lane_verdict(const struct lane *lane)
+{
+	if (atomic_load(&lane->session->epoch) != lane->epoch)
+		return VXHS_ST_STALE;
+	return atomic_load(&lane->dead) ? VXHS_ST_NO_SESSION : VXHS_ST_OK;
 }
 
 static void lane_kill_msg(struct loop *loop, struct msg *msg)
@@ -150,7 +170,7 @@ static void release_opens(struct session *s)
 
 	for (i = 0; i < s->nr_slots; i++)
 		if (s->slots[i].open)
-			open_release(s->slots[i].open, OPEN_CLOSED);
+			open_release(s->slots[i].open);
 }
 
 /* Lanes and epochs */
@@ -224,6 +244,7 @@ static struct session *session_new(const struct vxhs_login *login,
 				   const struct conn *c)
 {
 	struct session *s = calloc(1, sizeof(*s));
+	char host[UUID_TEXT];
 
 	if (!s)
 		return NULL;
@@ -236,6 +257,9 @@ static struct session *session_new(const struct vxhs_login *login,
 	memcpy(s->host_id, login->host_id, 16);
 	addr_identity((const struct sockaddr *)&c->peer, s->peer);
 	addr_format((const struct sockaddr *)&c->peer, s->name);
+	uuid_format(s->host_id, host);
+	snprintf(s->text, sizeof(s->text), "%s (session %016llx, host %s)",
+		 s->name, (unsigned long long)s->id, host);
 	s->lane_count = login->lane_count;
 	atomic_store(&s->epoch, login->epoch);
 	atomic_store(&s->refs, 1);
@@ -307,6 +331,7 @@ static struct lane *add_lane(struct session *s,
 	lane->loop = c->loop;
 	lane->epoch = login->epoch;
 	lane->index = login->lane;
+	lane->events = login->features & VXHS_F_EVENTS;
 	lane->conn = c;
 	atomic_store(&lane->refs, 1);
 	atomic_store(&lane->rx_us, c->loop->now_us);
@@ -349,7 +374,9 @@ enum vxhs_status session_login(const struct vxhs_login *login,
 		return VXHS_ST_INVALID;
 	control_lock();
 	s = find_session(login->session_id);
-	if (s) {
+	if (leaving) {
+		status = VXHS_ST_GOING_AWAY;
+	} else if (s) {
 		status = join(s, login, c);
 	} else {
 		s = session_new(login, c);
@@ -424,12 +451,33 @@ static void release_forgotten(struct session *s, u64 now)
 		struct open *o = s->slots[i].open;
 
 		if (o && o->epoch != epoch && now > s->epoch_us + limit)
-			open_release(o, OPEN_REVOKED);
+			open_release(o);
+	}
+}
+
+/* Frames that hang on its way must not be executed when they come at last. */
+static void close_silent_lanes(struct session *s, u64 now)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->lane_count; i++) {
+		struct lane *lane = s->lanes[i];
+		u64 rx = lane ? atomic_load(&lane->rx_us) : now;
+
+		if (now <= rx + (u64)s->kato_ms * 1000)
+			continue;
+		log_peer("%s: lane %u of its session %016llx was silent for %u ms and is closed",
+			 s->name, i, (unsigned long long)s->id, s->kato_ms);
+		if (rx > s->alive_us)
+			s->alive_us = rx;
+		s->lanes[i] = NULL;
+		lane_kill(lane);
 	}
 }
 
 /**
- * sessions_sweep - close sessions of which no lane has lived for kato
+ * sessions_sweep - close lanes that were silent for kato, and sessions of
+ * which no lane has lived for so long
  * @now: microseconds
  *
  * Return: how soon to call again, milliseconds
@@ -449,12 +497,56 @@ unsigned int sessions_sweep(u64 now)
 			session_close(s);
 			continue;
 		}
+		close_silent_lanes(s, now);
 		release_forgotten(s, now);
 		if (s->kato_ms / 8 < soon)
 			soon = s->kato_ms / 8;
 	}
 	control_unlock();
 	return soon;
+}
+
+/**
+ * sessions_go_away - ask all clients to leave; from now on none comes in
+ *
+ * Return: how long to wait for them, microseconds: the longest kato
+ */
+u64 sessions_go_away(void)
+{
+	struct session *s;
+	u32 kato_ms = 0;
+
+	control_lock();
+	leaving = true;
+	for (s = sessions; s; s = s->next) {
+		session_event(s, VXHS_EV_GOING_AWAY, 0);
+		if (s->kato_ms > kato_ms)
+			kato_ms = s->kato_ms;
+	}
+	control_unlock();
+	return (u64)kato_ms * 1000;
+}
+
+/** sessions_are_leaving - control_lock() held */
+bool sessions_are_leaving(void)
+{
+	return leaving;
+}
+
+/** sessions_stay - has somebody who was asked to leave not left yet? */
+bool sessions_stay(void)
+{
+	bool stay = false;
+	struct session *s;
+	unsigned int i;
+
+	control_lock();
+	for (s = sessions; s; s = s->next)
+		for (i = 0; i < s->lane_count; i++)
+			if (s->lanes[i] && s->lanes[i]->events)
+				stay = true;
+	control_unlock();
+	return stay;
 }
 
 /** sessions_close - all connections have ended; forget everybody */

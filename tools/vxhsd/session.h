@@ -25,6 +25,7 @@
  * @session: it belongs to; constant
  * @epoch: of its LOGIN; constant
  * @index: constant
+ * @events: its client wants to be told; constant
  * @refs: the connection's, one per use, one per message under way
  * @dead: replaced, closed, or its session is; read by every I/O
  * @rx_us: when bytes last came, or RX_DEAF; written by the loop, read by the
@@ -37,6 +38,7 @@ struct lane {
 	struct loop *loop;
 	u32 epoch;
 	u16 index;
+	bool events;
 	atomic_uint refs;
 	atomic_bool dead;
 	_Atomic u64 rx_us;
@@ -56,6 +58,7 @@ struct session {
 	u8 host_id[16];
 	u8 peer[16];			/* addr_identity() */
 	char name[ADDR_TEXT];		/* for messages */
+	char text[ADDR_TEXT + UUID_TEXT + 40];	/* the same, at length */
 
 	/* Any thread. */
 	atomic_uint epoch;
@@ -79,6 +82,7 @@ enum vxhs_status session_login(const struct vxhs_login *login,
 void lane_end(struct lane *lane, bool logout);
 void lane_put(struct lane *lane);
 bool lane_stale(const struct lane *lane);
+u16 lane_verdict(const struct lane *lane);
 
 struct open *session_find_open(struct session *s, struct export *x);
 struct open *session_find_handle(struct session *s, u32 handle);
@@ -89,6 +93,9 @@ void session_get(struct session *s);
 void session_put(struct session *s);
 
 unsigned int sessions_sweep(u64 now);
+u64 sessions_go_away(void);
+bool sessions_stay(void);
+bool sessions_are_leaving(void);
 void sessions_close(void);
 
 #endif /* _VXHSD_SESSION_H */

@@ -307,3 +307,45 @@ bool read_number(const char *path, u64 *value)
 	*value = strtoull(line, &end, 10);
 	return end != line;
 }
+
+static int sync_folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[4300];
+	int fd, ret;
+
+	if (!slash || slash == path)
+		snprintf(dir, sizeof(dir), "%s", slash ? "/" : ".");
+	else
+		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = fsync(fd) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/**
+ * write_line - make a file of one line, durably
+ * @path: of the file; it is whole, old or new, whatever happens
+ * @line: without its newline
+ *
+ * Return: 0 or a negative errno
+ */
+int write_line(const char *path, const char *line)
+{
+	char tmp[4300];
+	int fd, ret = 0;
+
+	snprintf(tmp, sizeof(tmp), "%s.new", path);
+	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	if (dprintf(fd, "%s\n", line) < 0 || fsync(fd))
+		ret = -errno;
+	close(fd);
+	if (!ret && rename(tmp, path))
+		ret = -errno;
+	return ret ? ret : sync_folder_of(path);
+}

@@ -50,5 +50,6 @@ void addr_identity(const struct sockaddr *sa, u8 id[16]);
 
 bool read_line(const char *path, char *buf, size_t size);
 bool read_number(const char *path, u64 *value);
+int write_line(const char *path, const char *line);
 
 #endif /* _VXHSD_UTIL_H */

@@ -9,11 +9,20 @@
 #include "dialect.h"
 #include "native.h"
 
-/** struct open_wait - an OPEN whose answer waits for a fence */
+/**
+ * struct open_wait - an OPEN whose answer waits for a fence
+ * @open: what is opened; NULL while its storage is asked for
+ * @want: what was asked for
+ * @tries: of its storage, when that was asked for
+ * @until_us: when it is answered AGAIN
+ * @fresh: from open_vdisk()
+ */
 struct open_wait {
 	struct open_wait *next;
 	struct io *io;
 	struct open *open;
+	struct vxhs_open want;
+	u64 tries;
 	u64 until_us;
 	bool fresh;
 };
@@ -109,34 +118,113 @@ void vxhs_drop_handles(struct native *n)
 	free(n->handles);
 }
 
+static void drop_wait(struct open_wait *w)
+{
+	if (w->open)
+		open_put(w->open);
+	free(w);
+}
+
 static void opened(struct conn *c, struct io *io, const struct open *o)
 {
 	struct vxhs_geometry g = o->export->geometry;
 
 	g.handle = o->handle;
+	g.size = atomic_load(&o->export->size);
 	g.verifier = atomic_load(&o->export->verifier);
-	if (atomic_load(&o->mode) == VXHS_OPEN_RW)
-		g.lease = o->export->lease;
+	if (atomic_load(&o->mode) != VXHS_OPEN_RO)
+		g.lease = o->export->lease.number;
 	vxhs_put_geometry((void *)io->body, &g);
 	vxhs_answer(c, io, io->body, sizeof(struct vxhs_open_rsp));
 }
 
-static bool wait_for_fence(struct conn *c, struct io *io, struct open *o,
-			   bool fresh)
+/*
+ * Where several servers share the storage it may have to be asked for; that
+ * is VXHS_ST_AGAIN, and nothing is open yet.
+ */
+static u16 try_open(struct conn *c, struct open_wait *w)
 {
 	struct native *n = c->state;
-	struct open_wait *w = calloc(1, sizeof(*w));
+	u16 status = lane_verdict(n->lane);
 
-	if (!w)
+	if (!status && sessions_are_leaving())
+		status = VXHS_ST_GOING_AWAY;
+	if (!status)
+		status = open_vdisk(n->lane->session, n->lane->epoch, &w->want,
+				    &w->open, &w->fresh);
+	if (status)
+		w->open = NULL;
+	else
+		atomic_fetch_add(&w->open->refs, 1);
+	return status;
+}
+
+/* What has become of an OPEN that waits; VXHS_ST_OK if nothing yet. */
+static u16 verdict(const struct native *n, const struct open_wait *w)
+{
+	u16 status = lane_verdict(n->lane);
+
+	if (status)
+		return status;
+	switch (atomic_load(&w->open->state)) {
+	case OPEN_REVOKED:
+		return VXHS_ST_STALE;
+	case OPEN_CLOSED:
+		/* By another lane, which gave up: nothing is final. */
+		return VXHS_ST_AGAIN;
+	}
+	return VXHS_ST_OK;
+}
+
+/* Under control_lock(), as is what follows.  Has the OPEN been answered? */
+static bool poll_fence(struct conn *c, struct open_wait *w)
+{
+	u16 status = verdict(c->state, w);
+
+	if (status) {
+		vxhs_answer_status(c, w->io, status);
+		return true;
+	}
+	if (!open_must_wait(w->open)) {
+		opened(c, w->io, w->open);
+		return true;
+	}
+	if (c->loop->now_us < w->until_us)
 		return false;
-	w->io = io;
-	w->open = o;
-	w->fresh = fresh;
-	w->until_us = c->loop->now_us +
-		      (u64)n->lane->session->kato_ms * 1000 / 2;
-	atomic_fetch_add(&o->refs, 1);
-	w->next = c->loop->opens;
-	c->loop->opens = w;
+	if (w->fresh)
+		open_give_up(w->open);
+	vxhs_answer_status(c, w->io, VXHS_ST_AGAIN);
+	return true;
+}
+
+static bool first_look(struct conn *c, struct open_wait *w)
+{
+	u16 status = try_open(c, w);
+
+	if (!status)
+		return poll_fence(c, w);
+	if (status == VXHS_ST_AGAIN) {
+		w->tries = export_tries(w->want.name);
+		return false;
+	}
+	vxhs_answer_status(c, w->io, status);
+	return true;
+}
+
+static bool poll_open(struct open_wait *w)
+{
+	struct conn *c = w->io->conn;
+	u16 status;
+
+	if (w->open)
+		return poll_fence(c, w);
+	status = try_open(c, w);
+	if (!status)
+		return poll_fence(c, w);
+	if (status == VXHS_ST_AGAIN && c->loop->now_us < w->until_us &&
+	    export_tries(w->want.name) == w->tries)
+		return false;
+	vxhs_answer_status(c, w->io, status);
 	return true;
 }
 
@@ -144,57 +232,28 @@ static bool wait_for_fence(struct conn *c, struct io *io, struct open *o,
 void vxhs_open_request(struct conn *c, struct io *io, size_t len)
 {
 	struct native *n = c->state;
-	struct vxhs_open want;
-	struct open *o;
-	bool fresh;
-	u16 status;
+	struct open_wait *w = calloc(1, sizeof(*w));
 
-	if (vxhs_get_open(io->buf, len, &want)) {
+	if (!w) {
+		vxhs_answer_status(c, io, VXHS_ST_AGAIN);
+		return;
+	}
+	if (vxhs_get_open(io->buf, len, &w->want)) {
+		free(w);
 		vxhs_answer_status(c, io, VXHS_ST_INVALID);
 		return;
 	}
+	w->io = io;
+	w->until_us = c->loop->now_us +
+		      (u64)n->lane->session->kato_ms * 1000 / 2;
 	control_lock();
-	if (lane_stale(n->lane))
-		status = VXHS_ST_STALE;
-	else
-		status = open_vdisk(n->lane->session, n->lane->epoch, &want,
-				    &o, &fresh);
-	if (status)
-		vxhs_answer_status(c, io, status);
-	else if (!open_must_wait(o))
-		opened(c, io, o);
-	else if (!wait_for_fence(c, io, o, fresh))
-		vxhs_answer_status(c, io, VXHS_ST_AGAIN);
+	if (first_look(c, w)) {
+		drop_wait(w);
+	} else {
+		w->next = c->loop->opens;
+		c->loop->opens = w;
+	}
 	control_unlock();
-}
-
-/* Under control_lock().  Returns whether the OPEN has been answered. */
-static bool poll_open(struct loop *loop, struct open_wait *w)
-{
-	struct conn *c = w->io->conn;
-	struct native *n = c->state;
-
-	if (atomic_load(&w->open->state) == OPEN_REVOKED ||
-	    lane_stale(n->lane)) {
-		vxhs_answer_status(c, w->io, VXHS_ST_STALE);
-		return true;
-	}
-	/* Another lane gave up the wait, or closed it: nothing is final. */
-	if (atomic_load(&w->open->state) == OPEN_CLOSED) {
-		vxhs_answer_status(c, w->io, VXHS_ST_AGAIN);
-		return true;
-	}
-	if (!open_must_wait(w->open)) {
-		opened(c, w->io, w->open);
-		return true;
-	}
-	if (loop->now_us < w->until_us)
-		return false;
-	/* The fence stays: it is made of the I/O that is still under way. */
-	if (w->fresh)
-		open_release(w->open, OPEN_CLOSED);
-	vxhs_answer_status(c, w->io, VXHS_ST_AGAIN);
-	return true;
 }
 
 /**
@@ -207,13 +266,12 @@ void vxhs_poll_opens(struct loop *loop)
 
 	control_lock();
 	while ((w = *pos)) {
-		if (!poll_open(loop, w)) {
+		if (!poll_open(w)) {
 			pos = &w->next;
 			continue;
 		}
 		*pos = w->next;
-		open_put(w->open);
-		free(w);
+		drop_wait(w);
 	}
 	control_unlock();
 }
@@ -221,17 +279,16 @@ void vxhs_poll_opens(struct loop *loop)
 void vxhs_close_request(struct conn *c, struct io *io, u32 handle)
 {
 	struct native *n = c->state;
-	u16 status = VXHS_ST_NO_SESSION;
 	struct open *o;
+	u16 status;
 
 	control_lock();
 	o = session_find_handle(n->lane->session, handle);
-	if (lane_stale(n->lane)) {
-		status = VXHS_ST_STALE;
-	} else if (o && o->epoch == n->lane->epoch) {
-		open_release(o, OPEN_CLOSED);
-		status = VXHS_ST_OK;
-	}
+	status = lane_verdict(n->lane);
+	if (!status && (!o || o->epoch != n->lane->epoch))
+		status = VXHS_ST_NO_SESSION;
+	if (!status)
+		open_release(o);
 	control_unlock();
 	vxhs_answer_status(c, io, status);
 }
@@ -247,8 +304,7 @@ void vxhs_drop_waits(struct conn *c)
 			continue;
 		}
 		*pos = w->next;
-		vxhs_answer_status(c, w->io, VXHS_ST_STALE);
-		open_put(w->open);
-		free(w);
+		vxhs_answer_status(c, w->io, VXHS_ST_NO_SESSION);
+		drop_wait(w);
 	}
 }

@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Two vxhsd that share storage: one serves it, the other waits for it."""
+
+import fcntl
+import os
+import signal
+import struct
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
+
+import vxhs
+from harness import (Vxhsd, check, equal, eventually, main, run_vxhsd, test,
+                     tmpdir)
+from vxhs import (AGAIN, BUSY, GOING_AWAY, OK, RO, RW, STALE, TAKE_OVER,
+                  NativeClient)
+
+M = 1 << 20
+F_OFD_GETLK, F_OFD_SETLK = 36, 37
+
+
+def lock(file, kind):
+    """An open-file-description lock, or what stands in its way."""
+    flock = struct.pack('hhqqi4x', kind, os.SEEK_SET, 0, 0, 0)
+    fcntl.fcntl(file, F_OFD_SETLK, flock)
+
+
+def is_locked(path):
+    with open(path, 'r+b') as file:
+        flock = struct.pack('hhqqi4x', fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        got = fcntl.fcntl(file, F_OFD_GETLK, flock)
+        return struct.unpack('hhqqi4x', got)[0] != fcntl.F_UNLCK
+
+
+class Pair:
+    """Two servers of one group; each has a memory of its own as well."""
+
+    def __init__(self, names=('d',), size=M):
+        self.dir = tmpdir()
+        self.files = [os.path.join(self.dir, name) for name in names]
+        for path in self.files:
+            with open(path, 'wb') as file:
+                file.truncate(size)
+        self.conf = os.path.join(self.dir, 'conf')
+        self.configure()
+        self.a = self.start()
+        self.b = self.start()
+
+    def configure(self, *lines):
+        with open(self.conf, 'w') as conf:
+            for path in self.files:
+                conf.write('\n'.join((
+                    '[export %s]' % os.path.basename(path),
+                    'target = ' + path, 'cache = none',
+                    'shared = ' + self.dir) + lines) + '\n')
+
+    def start(self, **kw):
+        return Vxhsd('own=memory,size=1M', args=('--config', self.conf), **kw)
+
+    def locked(self):
+        return [is_locked(path) for path in self.files]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *exc):
+        for d in self.a, self.b:
+            if d in Vxhsd.running:
+                d.__exit__(kind, *exc)
+
+
+def client(d, name='d', kato=5000, **kw):
+    return NativeClient(d.addr, d.port, name, kato=kato, **kw)
+
+
+def opened(d, name='d', lease=0, options=0, **kw):
+    c = client(d, name, **kw)
+    status, g = c.open(name, RW, options, lease)
+    equal(status, OK, 'OPEN')
+    return c, g
+
+
+def waits(d, name='d', **kw):
+    """A server that does not have the storage says AGAIN, to everybody."""
+    c = client(d, name)
+    equal(c.open(name, RW, patience=0, **kw)[0], AGAIN, 'OPEN elsewhere')
+    equal(c.open(name, RO, patience=0)[0], AGAIN, 'OPEN to read elsewhere')
+    c.logout()
+
+
+@test
+def one_serves_and_the_other_waits_until_it_is_killed():
+    with Pair() as p:
+        c, g = opened(p.a)
+        equal(c.write(g.handle, 0, b'1' * 4096), OK)
+        waits(p.b)
+        waits(p.b, options=TAKE_OVER)
+        equal(p.locked(), [True])
+        p.a.kill()
+        n, h = opened(p.b, session=c.session, epoch=2, lease=g.lease)
+        equal((h.vdisk_id, h.verifier, h.lease),
+              (g.vdisk_id, g.verifier, g.lease))
+        check(n.grant.instance != c.grant.instance, 'the same instance')
+        equal(n.read(h.handle, 0, 4096), (OK, b'1' * 4096))
+        equal(n.write(h.handle, 0, b'2' * 4096), OK)
+        # The first one is back, and waits in its turn.
+        p.a = p.start()
+        waits(p.a)
+        equal(n.logout(), OK)
+        c, g = opened(p.a)
+        equal(c.read(g.handle, 0, 4096), (OK, b'2' * 4096))
+        equal(g.vdisk_id, h.vdisk_id)
+        c.logout()
+
+
+@test
+def a_lease_that_went_to_another_is_lost_on_the_other_server():
+    with Pair() as p:
+        c, g = opened(p.a)
+        other, taken = opened(p.a, options=TAKE_OVER)
+        p.a.kill()
+        late = client(p.b, session=c.session, epoch=2)
+        equal(late.open('d', RW, lease=g.lease)[0], STALE)
+        stranger = client(p.b, host_id=b'another host....')
+        equal(stranger.open('d', RW)[0], BUSY, 'its owner may come back')
+        back, again = opened(p.b, session=other.session, epoch=2,
+                             lease=taken.lease)
+        equal(again.lease, taken.lease)
+        for x in late, stranger, back:
+            x.logout()
+
+
+@test
+def a_server_that_nobody_reaches_lets_go_after_kato():
+    with Pair() as p:
+        c, g = opened(p.a, kato=500)
+        equal(c.write(g.handle, 0, b'i' * 4096), OK)
+        begun = time.monotonic()
+        # It is cut off: the connection stays, nothing comes.
+        n, h = opened(p.b, session=c.session, epoch=2, lease=g.lease)
+        check(time.monotonic() - begun > 0.4, 'before kato')
+        equal(n.read(h.handle, 0, 4096), (OK, b'i' * 4096))
+        check('let go' in p.a.log(), 'no word of it')
+        # What it sent then comes at last.
+        try:
+            check(c.write(g.handle, 0, b'late' * 1024) != OK, 'a late WRITE')
+        except vxhs.Closed:
+            pass
+        equal(n.read(h.handle, 0, 4096), (OK, b'i' * 4096))
+        waits(p.a)
+        n.logout()
+
+
+@test
+def a_server_that_a_client_reaches_keeps_it():
+    with Pair() as p:
+        c, g = opened(p.a, kato=500)
+        n = client(p.b)
+        for _ in range(15):
+            time.sleep(0.1)
+            equal(c.ping(), OK)
+            equal(n.open('d', RW, patience=0)[0], AGAIN)
+        equal(c.write(g.handle, 0, b'k' * 4096), OK)
+        c.logout()
+        n.logout()
+
+
+@test
+def a_group_is_taken_as_a_whole_or_not_at_all():
+    with Pair(('d', 'e', 'f')) as p:
+        with open(p.files[1], 'r+b') as held:
+            lock(held, fcntl.F_WRLCK)
+            for name in 'd', 'e', 'f':
+                waits(p.a, name)
+            equal(p.locked(), [False, True, False])
+        c, _ = opened(p.a)
+        equal(p.locked(), [True] * 3)
+        for name in 'd', 'e', 'f':
+            waits(p.b, name)
+        equal(c.open('f')[0], OK)
+        c.logout()
+        eventually(lambda: p.locked() == [False] * 3, 'it is never let go')
+        # What it does not share is served all the time.
+        for d in p.a, p.b:
+            c, _ = opened(d, 'own')
+            c.logout()
+
+
+@test
+def sigterm_hands_over():
+    with Pair() as p:
+        c, g = opened(p.a, features=vxhs.F_EVENTS)
+        equal(c.write(g.handle, 0, b't' * 4096), OK)
+        p.a.signal(signal.SIGTERM)
+        eventually(lambda: c.events or c.ping(), 'no GOING_AWAY')
+        waits(p.b)
+        equal(c.open('d')[0], GOING_AWAY)
+        c.close()
+        n, h = opened(p.b, session=c.session, epoch=2, lease=g.lease)
+        equal(n.read(h.handle, 0, 4096), (OK, b't' * 4096))
+        equal(p.a.process.wait(20), 0, 'exit status')
+        Vxhsd.running.discard(p.a)
+        n.logout()
+
+
+@test
+def the_other_server_finds_the_size_of_now():
+    with Pair() as p:
+        waits_here = client(p.b)
+        c, g = opened(p.a)
+        p.configure('size = %d' % (2 * M))
+        p.a.signal(signal.SIGHUP)
+        eventually(lambda: c.open('d')[1].size == 2 * M, 'it does not grow')
+        p.b.signal(signal.SIGHUP)
+        eventually(lambda: 'are those of the' in p.b.log(), 'no reload')
+        c.logout()
+        status, h = waits_here.open('d')
+        equal((status, h.size), (OK, 2 * M))
+        equal(waits_here.write(h.handle, 2 * M - 4096, bytes(4096)), OK)
+        waits_here.logout()
+
+
+@test
+def an_export_that_comes_later_belongs_to_the_group():
+    with Pair() as p:
+        c, _ = opened(p.a)
+        p.files.append(os.path.join(p.dir, 'new'))
+        with open(p.files[1], 'wb') as file:
+            file.truncate(M)
+        p.configure()
+        for d in p.a, p.b:
+            d.signal(signal.SIGHUP)
+            eventually(lambda d=d: 'export new' in d.log(), 'it does not come')
+        equal(c.open('new')[0], OK)
+        waits(p.b, 'new')
+        c.logout()
+        c, _ = opened(p.b, 'new')
+        waits(p.a)
+        c.logout()
+
+
+@test
+def v34_clients_are_kept_off():
+    with Pair() as p:
+        for d in p.a, p.b, p.a:
+            c = vxhs.V34Client(d.addr, d.port, 'd')
+            equal(c.stat(), (0, M))
+            check(c.write(0, b'4' * 4096), 'a v34 WRITE')
+            check(c.read(0, 4096)[0], 'a v34 READ')
+            c.close()
+            if p.locked() == [False]:
+                owner = client(p.a)
+                equal(owner.open('d', RO)[0], OK)
+        owner.logout()
+
+
+@test
+def what_cannot_be_shared_is_refused():
+    directory = tmpdir()
+    path = os.path.join(directory, 'd')
+    with open(path, 'wb') as file:
+        file.truncate(M)
+    for text, words in (
+            (path + ',shared=' + directory, 'needs cache=none'),
+            ('memory,size=1M,cache=none,shared=' + directory, 'memory'),
+            (path + ',ro,cache=none,shared=' + directory, 'read-only'),
+            (path + ',cache=none,shared=here', 'begins with /'),
+            (path + ',cache=none,shared=' + directory + '/none', 'group')):
+        status, err = run_vxhsd('--listen', '127.0.0.1:0', '--state-dir',
+                                directory, '--export', 'd=' + text)
+        check(status in (1, 2) and words in err, '%s: %d %s' %
+              (text, status, err))
+    check(not os.path.exists(directory + '/none'), 'it made the folder')
+
+
+if __name__ == '__main__':
+    main()
