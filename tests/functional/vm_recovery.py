@@ -19,7 +19,7 @@ import vm
 import vxhs
 from faultlab import lab
 from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
-from vm import LIGHT, Kmsg, Raw, attach, detach, fails, refused, settle, \
+from vm import LIGHT, Kmsg, Raw, attach, detach, refused, settle, \
     sh, show, vxhsctl
 from vxhs import FLUSH, WRITE, NativeServer
 
@@ -466,6 +466,7 @@ def swap_goes_through_recoveries():
     group = '/sys/fs/cgroup/vxhs-swap'
     export = 'd=%s/swap,size=192M' % tmpdir()
     d = Vxhsd(export)
+    state = d.dir
     device = attached(d)
     sh('mkswap %s && swapon %s' % (device, device))
     with open('/sys/fs/cgroup/cgroup.subtree_control', 'w') as file:
@@ -486,7 +487,7 @@ def swap_goes_through_recoveries():
             time.sleep(0.7)
             d.kill()
             time.sleep(0.3)
-            d = Vxhsd(export, port=d.port, state_dir=d.dir)
+            d = Vxhsd(export, port=d.port, state_dir=state)
             kills += 1
             check(kills < 200, 'it does not end')
         equal((process.returncode, process.stderr.read()), (0, ''),
