@@ -148,15 +148,16 @@ class Lab:
     def keeps_leases(self):
         """Does a lease outlive the server's process? Else OPEN has to come
         without one after a restart."""
-        def lease(**kw):
-            c = vxhs.NativeClient('127.0.0.1', self.ports[0], self.names[0])
-            status, g = c.open(self.names[0], vxhs.RW, **kw)
-            c.logout()
-            return status, g.lease if g else 0
-        first = lease()
+        session = vxhs.NativeClient('127.0.0.1', self.ports[0],
+                                    self.names[0])
+        _, g = session.open(self.names[0], vxhs.RW)
         self.servers[0].kill()
+        session.close()
         self.start_server(0)
-        status, _ = lease(lease=first[1])
+        again = vxhs.NativeClient('127.0.0.1', self.ports[0], self.names[0],
+                                  session=session.session, epoch=2)
+        status, _ = again.open(self.names[0], vxhs.RW, lease=g.lease)
+        again.logout()
         if status == vxhs.OK:
             return True
         print('# vxhsd forgets leases when it restarts; not used after that')

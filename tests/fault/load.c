@@ -80,6 +80,7 @@ static struct {
 	uint64_t seed, blocks, run, disk, block_size, qd, span;
 	uint64_t reads, fua, zeros;	/* of 100 */
 	uint64_t flush_every, report_ms;
+	uint64_t rate;			/* operations per second, 0: all */
 	bool buffered;
 } opt = {
 	.seed = 1, .run = 1, .block_size = 4096, .qd = 32, .span = 8,
@@ -92,9 +93,10 @@ static struct {
 	struct op ops[MAX_QD];
 	unsigned char *writing;		/* per block: a write is under way */
 	unsigned int inflight;
-	bool flushing, paused, ending, said_paused;
+	bool flushing, paused, ending, said_paused, bursting;
 	uint64_t random, next_id, seq, since_flush;
 	uint64_t answered, failed, in_a_row;
+	uint64_t allowed_from;		/* rate: when it began, less what it has used */
 	struct record notes[4096];
 	unsigned int nr_notes;
 } self;
@@ -370,6 +372,26 @@ static void prepare(struct io_uring_sqe *sqe, struct op *op, uint32_t flags)
 	io_uring_sqe_set_data(sqe, op);
 }
 
+/*
+ * With a rate: a whole queue at once and then a pause, rather than one at a
+ * time, so that a fault finds many under way.
+ */
+static bool may_submit(uint64_t t)
+{
+	const uint64_t each = opt.rate ? 1000000000u / opt.rate : 0;
+
+	if (!opt.rate)
+		return true;
+	if (self.allowed_from + 2 * opt.qd * each < t)
+		self.allowed_from = t - 2 * opt.qd * each;
+	if (!self.bursting && t < self.allowed_from + opt.qd * each)
+		return false;
+	self.bursting = t >= self.allowed_from + each;
+	if (self.bursting)
+		self.allowed_from += each;
+	return self.bursting;
+}
+
 /* One more, if there is something to do. */
 static bool submit_one(void)
 {
@@ -536,7 +558,7 @@ static void run(void)
 			next_report = t + opt.report_ms * NS_PER_MS;
 		}
 		if (!self.paused && !self.ending)
-			while (submit_one())
+			while (may_submit(t) && submit_one())
 				;
 		else if (self.paused && !self.inflight && !self.said_paused) {
 			self.said_paused = true;
@@ -583,7 +605,8 @@ static void usage(void)
 	fputs("usage: load --device PATH --log FILE [--seed N] [--run N] [--disk N]\n"
 	      "            [--blocks N] [--block-size BYTES] [--qd N] [--span BLOCKS]\n"
 	      "            [--reads PERCENT] [--fua PERCENT] [--zeros PERCENT]\n"
-	      "            [--flush-every N] [--report MS] [--buffered]\n", stderr);
+	      "            [--flush-every N] [--report MS] [--rate N] [--buffered]\n",
+	      stderr);
 	exit(2);
 }
 
@@ -599,7 +622,7 @@ static void parse(int argc, char **argv)
 		{ "--span", &opt.span }, { "--reads", &opt.reads },
 		{ "--fua", &opt.fua }, { "--zeros", &opt.zeros },
 		{ "--flush-every", &opt.flush_every },
-		{ "--report", &opt.report_ms },
+		{ "--report", &opt.report_ms }, { "--rate", &opt.rate },
 	};
 	const unsigned int n = sizeof(numbers) / sizeof(*numbers);
 

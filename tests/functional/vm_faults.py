@@ -20,7 +20,9 @@ from vm import LIGHT
 
 # The floor; a kernel with sanitizers does nothing in that time.
 KATO = '1000' if LIGHT else '200'
-LOAD = '--qd 4 --span 4' if LIGHT else '--qd 16'
+# At most so many operations, for the proof of each takes its time as well.
+LOAD = '--qd 4 --span 4 --rate 40' if LIGHT else \
+    '--qd 16 --rate 100 --report 50'
 
 
 def faults(text, *args):

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+# vm-run: --mem 2048 --timeout 1100 --
+"""In the VM: a guest in QEMU, on a vdisk that two servers serve, keeps
+writing and fsyncing while one server after the other is killed. It sees no
+error, and its journal is clean. (Emulation in an emulation: minutes.)"""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, '..', 'lib')]
+
+import vm
+from harness import TOP, Vxhsd, check, equal, eventually, main, test, tmpdir
+from vm import detach, host, settle, sh, show, vxhsctl
+
+FILES = 60
+INIT = r'''#!/bin/busybox sh
+b=/bin/busybox
+$b mkdir -p /proc /sys /dev /mnt
+$b mount -t proc proc /proc
+$b mount -t sysfs sysfs /sys
+$b mount -t devtmpfs devtmpfs /dev
+for m in /modules/*.ko; do $b insmod "$m" 2>/dev/null; done
+$b mount -t ext4 /dev/vda /mnt && echo "guest: mounted"
+i=0
+while [ $i -lt %d ]; do
+	i=$((i + 1))
+	$b dd if=/dev/urandom of=/mnt/f$i bs=4096 count=8 conv=fsync \
+		2>/dev/null || { echo "guest: error at $i"; break; }
+	echo "guest: synced $i $($b md5sum </mnt/f$i)"
+	$b usleep 200000
+done
+$b dmesg | $b grep -iE 'ext4.*(error|abort)|I/O error' | $b head -n 5
+$b umount /mnt && echo "guest: unmounted"
+$b poweroff -f
+''' % FILES
+
+
+class Guest:
+    """QEMU on the device; what its console says."""
+
+    def __init__(self, device, folder):
+        self.said = []
+        init = os.path.join(folder, 'init')
+        with open(init, 'w') as file:
+            file.write(INIT)
+        image = os.path.join(folder, 'guest.cpio')
+        sh('%s/tests/lib/initramfs.sh "$(uname -r)" %s %s virtio_pci '
+           'virtio_blk ext4 crc32c_generic' % (TOP, init, image), 300)
+        # See tests/demo/host.sh for the options.
+        self.process = subprocess.Popen(
+            ['qemu-system-x86_64', '-nodefaults', '-no-user-config',
+             '-no-reboot', '-display', 'none', '-bios', 'qboot.rom',
+             '-icount', 'shift=3', '-m', '256',
+             '-kernel', '/boot/vmlinuz-' + os.uname().release,
+             '-initrd', image, '-append', 'console=ttyS0 quiet panic=-1 '
+             'mitigations=off cryptomgr.notests',
+             '-drive', 'file=%s,format=raw,if=virtio,cache=none,'
+             'werror=report,rerror=report' % device, '-serial', 'stdio'],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors='replace')
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        for line in self.process.stdout:
+            self.said.append(line.strip())
+            print('# ' + line.strip(), flush=True)
+
+    def synced(self):
+        """{file: md5} of what its fsync has promised."""
+        found = [re.search(r'guest: synced (\d+) (\w{32})', line)
+                 for line in list(self.said)]
+        return {int(m.group(1)): m.group(2) for m in found if m}
+
+    def wait_for(self, n):
+        def there():
+            check(self.process.poll() is None or len(self.synced()) >= n,
+                  'QEMU ended with %s' % self.process.returncode)
+            return len(self.synced()) >= n
+        eventually(there, 'no fsync of the guest ends', 400)
+
+
+@test
+def a_guest_runs_through_failovers():
+    folder = tmpdir()
+    os.mkdir(folder + '/shared')
+    export = 'd=%s/d,size=64M,cache=none,shared=%s/shared' % (folder, folder)
+    servers = [Vxhsd(export) for _ in range(2)]
+    out, _ = vxhsctl('attach', ','.join(map(host, servers)), 'd',
+                     '--kato', 1)
+    device = out.strip()
+    sh('mkfs.ext4 -q -F -E lazy_itable_init=0 ' + device)
+    settle()
+    guest = Guest(device, folder)
+    kills = 0
+    for n in range(5, FILES - 10, 8):
+        guest.wait_for(n)
+        at = next(i for i, s in enumerate(servers) if vm.established(s.port))
+        servers[at].kill()
+        kills += 1
+        time.sleep(1)
+        servers[at] = Vxhsd(export, port=servers[at].port,
+                            state_dir=servers[at].dir)
+    guest.wait_for(FILES)
+    equal(guest.process.wait(200), 0, 'exit status of QEMU')
+    eventually(lambda: any('guest: unmounted' in line
+                           for line in guest.said), 'no word of the end', 20)
+    bad = [line for line in guest.said
+           if re.search('error|abort|read-only', line, re.I)]
+    equal(bad, [], 'complaints of the guest')
+    check(kills > 4, '%d kills' % kills)
+    equal(show(device)['lost'], 0, 'lost')
+    sh('e2fsck -fn ' + device)
+    sh('mkdir -p /run/mnt && mount -o ro %s /run/mnt' % device)
+    for number, digest in guest.synced().items():
+        equal(sh('md5sum </run/mnt/f%d' % number).split()[0], digest,
+              'file %d' % number)
+    sh('umount /run/mnt')
+    settle()
+    detach(device)
+    for server in servers:
+        server.stop()
+
+
+test(vm.nothing_is_left)
+
+
+if __name__ == '__main__':
+    main()
