@@ -684,6 +684,9 @@ static bool vxhs_recovery_make_live(struct vxhs_session *session,
 				session->epoch);
 		}
 		vxhs_recovery_do(session, actions);
+		if (!was_live)
+			vxhs_netlink_notify(VXHS_CHANGE_RECOVERED, session,
+					    NULL);
 		vxhs_recovery_spread(session);
 	} else if (READ_ONCE(lane->state) != VXHS_LANE_DOWN) {
 		vxhs_recovery_abort(session, lane);

@@ -5,6 +5,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 import threading
 
@@ -12,7 +13,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vm
 import vxhs
-from harness import Vxhsd, check, equal, eventually, free_port, main, test
+from harness import (Vxhsd, check, equal, eventually, free_port, main, test,
+                     tmpdir)
 from vm import Kmsg, Raw, detach, host, refused, settle, show, vxhsctl
 from vxhs import NativeServer
 
@@ -210,6 +212,47 @@ def a_loss_is_shown_and_acknowledged():
             refused('nothing', 'ack-loss', device)
         detach(device)
         vm.gone(d)
+
+
+@test
+def a_recovery_is_shown():
+    """In show, in sysfs and by monitor, while it lasts and when it is over."""
+    lines = os.path.join(tmpdir(), 'monitor')
+    state = tmpdir()
+    args = dict(port=free_port(), state_dir=state)
+    disk = 'd=%s/disk,size=16M' % state
+    d = Vxhsd(disk, **args)
+    device = attach(host(d), 'd', '--reconnect-delay', '0.1')
+    with open(lines, 'wb') as out:
+        monitor = subprocess.Popen(['vxhsctl', 'monitor', '--json'],
+                                   stdout=out)
+    try:
+        d.kill()
+        eventually(lambda: show(device)['parked'], 'not parked')
+        found = show(device)
+        equal((found['session']['state'], found['session']['recoveries'],
+               found['failed']), ('recovering', 0, None))
+        check('requests wait for a recovery' in vxhsctl('show', device)[0],
+              'show')
+        refused('--force', 'detach', device)
+        with Vxhsd(disk, **args):
+            with Raw(device) as raw:
+                raw.read()
+            found = show(device)
+            equal((found['session']['state'], found['parked'],
+                   found['session']['recoveries']), ('live', False, 1))
+            eventually(lambda: '"recovered"' in open(lines).read(),
+                       'no word of it')
+            detach(device)
+    finally:
+        monitor.terminate()
+        monitor.wait(10)
+    with open(lines) as file:
+        changes = [json.loads(line) for line in file]
+    told = [c for c in changes if c['change'] == 'recovered']
+    equal(len(told), 1, 'how often it was told')
+    equal((told[0]['session']['state'], told[0]['session']['portal'],
+           told[0]['session']['recoveries']), ('live', host(d), 1))
 
 
 @test
