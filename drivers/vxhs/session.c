@@ -901,20 +901,19 @@ void vxhs_session_set_policy(struct vxhs_session *session,
 bool vxhs_session_set_portals(struct vxhs_session *session,
 			      const struct vxhs_session_key *key)
 {
-	const struct sockaddr_storage *used =
-		&session->key.portal[session->current_portal];
+	const struct sockaddr_storage *used;
 	unsigned int i;
 	bool found;
 
 	lockdep_assert_held(&session->lock);
+	mutex_lock(&sessions_lock);
+	spin_lock_irq(&session->state_lock);
+	used = &session->key.portal[session->current_portal];
 	for (i = 0; i < key->nr_portals; i++) {
 		if (!memcmp(&key->portal[i], used, sizeof(*used)))
 			break;
 	}
 	found = i < key->nr_portals;
-
-	mutex_lock(&sessions_lock);
-	spin_lock_irq(&session->state_lock);
 	memcpy(session->key.portal, key->portal, sizeof(key->portal));
 	session->key.nr_portals = key->nr_portals;
 	WRITE_ONCE(session->current_portal, found ? i : 0);
