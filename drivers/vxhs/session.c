@@ -669,20 +669,37 @@ static void vxhs_session_close_handle(struct vxhs_session *session, u32 handle)
 				  jiffies + 2 * HZ);
 }
 
+/**
+ * vxhs_session_has_handle - has another disk this handle in this epoch?
+ * @session: commands held
+ * @disk: which has it now
+ * @handle: from the answer to its OPEN
+ *
+ * Return: true if the server gave it twice
+ */
+bool vxhs_session_has_handle(const struct vxhs_session *session,
+			     const struct vxhs_disk *disk, u32 handle)
+{
+	const struct vxhs_disk *other;
+
+	if (session->dialect != VXHS_DIALECT_NATIVE)
+		return false;
+	list_for_each_entry(other, &session->disks, entry) {
+		if (other != disk && other->epoch == session->epoch &&
+		    other->geometry.handle == handle)
+			return true;
+	}
+	return false;
+}
+
 /* What a new disk's geometry must fit to.  Commands held. */
 static int vxhs_session_check_new(struct vxhs_session *session,
 				  const struct vxhs_disk *new,
 				  const struct vxhs_geometry *geometry,
 				  struct netlink_ext_ack *extack)
 {
-	struct vxhs_disk *disk;
-
-	list_for_each_entry(disk, &session->disks, entry) {
-		if (session->dialect == VXHS_DIALECT_NATIVE &&
-		    disk->geometry.handle == geometry->handle)
-			return vxhs_session_rule_error(VXHS_RULE_HANDLE,
-						       extack);
-	}
+	if (vxhs_session_has_handle(session, new, geometry->handle))
+		return vxhs_session_rule_error(VXHS_RULE_HANDLE, extack);
 	if ((geometry->caps & VXHS_CAP_READ_ONLY) &&
 	    new->mode != VXHS_MODE_READ_ONLY) {
 		vxhs_session_close_handle(session, geometry->handle);
@@ -723,6 +740,7 @@ static int vxhs_session_try_add(struct vxhs_session *session,
 	if (ret)
 		goto out;
 	disk->geometry = geometry;
+	disk->epoch = session->epoch;
 	/* Nothing of it is on any lane: each that is up may carry it. */
 	bitmap_fill(disk->open, VXHS_MAX_LANES);
 	mutex_lock(&session->lanes_lock);
