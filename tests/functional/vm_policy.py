@@ -118,6 +118,11 @@ def bad_values():
         detach(device)
 
 
+def linked(link, device):
+    if os.path.exists('/run/udev/control'):
+        equal(os.path.realpath(link), device, link)
+
+
 @test
 def portals():
     """The first one that answers is used; the list is replaced under I/O."""
@@ -131,7 +136,7 @@ def portals():
         equal(session['portal'], host(d))
         equal(session['host'], name)
         link = '/dev/vxhs/%s/d' % re.sub(r'[^-A-Za-z0-9#+.:=@_]', '_', name)
-        equal(os.path.realpath(link), device, link)
+        linked(link, device)
         refused('same portal', 'set', device, '--portals',
                 'localhost,127.0.0.1')
         refused('link-local', 'set', device, '--portals', 'fe80::7')
@@ -145,7 +150,7 @@ def portals():
         equal(session['portals'], new.split(','))
         equal(session['portal'], host(d))
         equal(session['host'], name, 'its name')
-        equal(os.path.realpath(link), device, link)
+        linked(link, device)
         lines = vxhsctl('show', device)[0]
         check(re.search(r'^portal: +%s$' % re.escape(host(d)), lines, re.M) and
               re.search(r'^other portal: +127.0.0.1:%d$' % closed, lines,
