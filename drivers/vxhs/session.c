@@ -772,10 +772,12 @@ int vxhs_session_add_disk(struct vxhs_session *session, struct vxhs_disk *disk,
 	int ret;
 
 	lockdep_assert_held(&session->lock);
+	/* It drains, or broke and recovers: both may be over in time. */
 	for (;;) {
 		ret = vxhs_session_try_add(session, disk, options, deadline,
 					   extack);
-		if (ret != VXHS_ST_AGAIN ||
+		if ((ret != VXHS_ST_AGAIN && ret != -ENOTCONN &&
+		     ret != -ECONNRESET) ||
 		    time_after(jiffies + HZ / 10, deadline))
 			break;
 		schedule_timeout_uninterruptible(HZ / 10 + 1);
