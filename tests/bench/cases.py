@@ -142,7 +142,8 @@ modprobe null_blk nr_devices=1
     # message; a firewall rule that blanks the offer makes vxhsd see, and
     # answer, a client of v34.  The rule is gone before anything is measured.
     'v34': '''\
-vxhsd --listen 127.0.0.1:9934 --export d0=memory,size=256M 2>/run/vxhsd-v34.log &
+mkdir -p /run/vxhsd-v34
+vxhsd --state-dir /run/vxhsd-v34 --listen 127.0.0.1:9934 --export d0=memory,size=256M 2>/run/vxhsd-v34.log &
 until grep -q 'vxhsd: ready' /run/vxhsd-v34.log; do kill -0 $!; sleep 0.1; done
 nft add table ip bench
 nft add chain ip bench out '{ type filter hook output priority 0; }'
@@ -152,12 +153,14 @@ nft delete table ip bench
 vxhsctl show /dev/vxhs34 --json | grep -q '"dialect": "v34"'
 ''',
     'crc': '''\
-vxhsd --listen 127.0.0.1:9932 --export d0=memory,size=256M 2>/run/vxhsd-crc.log &
+mkdir -p /run/vxhsd-crc
+vxhsd --state-dir /run/vxhsd-crc --listen 127.0.0.1:9932 --export d0=memory,size=256M 2>/run/vxhsd-crc.log &
 until grep -q 'vxhsd: ready' /run/vxhsd-crc.log; do kill -0 $!; sleep 0.1; done
 vxhsctl attach 127.0.0.1:9932 d0 --index 32 --digests
 ''',
     'poll': '''\
-vxhsd --listen 127.0.0.1:9935 --export d0=memory,size=256M 2>/run/vxhsd-poll.log &
+mkdir -p /run/vxhsd-poll
+vxhsd --state-dir /run/vxhsd-poll --listen 127.0.0.1:9935 --export d0=memory,size=256M 2>/run/vxhsd-poll.log &
 until grep -q 'vxhsd: ready' /run/vxhsd-poll.log; do kill -0 $!; sleep 0.1; done
 vxhsctl attach 127.0.0.1:9935 d0 --index 35 --poll-lanes 1
 ''',
@@ -178,7 +181,8 @@ echo 1 >/sys/class/net/client/threaded
 ip netns exec server sh -c 'echo 1 >/sys/class/net/server/threaded'
 ''',
     'client-vxhs': '''\
-nsenter --net=/run/netns/server vxhsd --listen 198.51.100.2 --export d0=memory,size=256M 2>/run/vxhsd-veth.log &
+mkdir -p /run/vxhsd-veth
+nsenter --net=/run/netns/server vxhsd --state-dir /run/vxhsd-veth --listen 198.51.100.2 --export d0=memory,size=256M 2>/run/vxhsd-veth.log &
 until grep -q 'vxhsd: ready' /run/vxhsd-veth.log; do kill -0 $!; sleep 0.1; done
 vxhsctl attach 198.51.100.2 d0 --index 36
 ''',
