@@ -299,7 +299,8 @@ def monitor():
             eventually(lambda: any('lane-lost' in line or 'session-state' in
                                    line for line in lines('json')),
                        'no word of the lost server')
-            detach(b)
+            # It may wait for its server, for which it would be kept.
+            vxhsctl('detach', '--force', b)
         eventually(lambda: sum('"detached"' in line
                                for line in lines('json')) == 2,
                    'no two detached')
