@@ -19,7 +19,7 @@ import vm
 from harness import TOP, Vxhsd, check, equal, eventually, main, test, tmpdir
 from vm import detach, host, settle, sh, show, vxhsctl
 
-FILES = 60
+FILES = 45
 INIT = r'''#!/bin/busybox sh
 b=/bin/busybox
 $b mkdir -p /proc /sys /dev /mnt
@@ -91,7 +91,8 @@ def a_guest_runs_through_failovers():
     folder = tmpdir()
     os.mkdir(folder + '/shared')
     export = 'd=%s/d,size=64M,cache=none,shared=%s/shared' % (folder, folder)
-    servers = [Vxhsd(export) for _ in range(2)]
+    state = [tmpdir(), tmpdir()]
+    servers = [Vxhsd(export, state_dir=path) for path in state]
     out, _ = vxhsctl('attach', ','.join(map(host, servers)), 'd',
                      '--kato', 1)
     device = out.strip()
@@ -106,7 +107,7 @@ def a_guest_runs_through_failovers():
         kills += 1
         time.sleep(1)
         servers[at] = Vxhsd(export, port=servers[at].port,
-                            state_dir=servers[at].dir)
+                            state_dir=state[at])
     guest.wait_for(FILES)
     equal(guest.process.wait(200), 0, 'exit status of QEMU')
     eventually(lambda: any('guest: unmounted' in line
