@@ -776,7 +776,7 @@ static int vxhs_disk_detach_gently(struct vxhs_disk *disk,
 	if (vxhs_session_event(session, VXHS_SESSION_DETACH) & VXHS_DO_REFUSE) {
 		NL_SET_ERR_MSG_FMT(extack,
 				   "its server does not answer, writes may wait; use --force");
-		return -EBUSY;
+		return -EHOSTDOWN;
 	}
 	ret = vxhs_disk_stop_opens(disk, extack);
 	if (ret)

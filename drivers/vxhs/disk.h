@@ -105,7 +105,8 @@ struct vxhs_set {
  * @index: N of /dev/vxhsN
  * @name: of the vdisk
  * @mode: how it is open
- * @geometry: as the server has it
+ * @geometry: as the server has it; changed under session->commands
+ * @epoch: in which geometry.handle was given
  * @detaching: no more opens; under gendisk->open_mutex
  * @open: by lane: it was opened on its connection, see vxhs_disk_is_open()
  * @refuse: 0, or the status of every request; set under lanes_lock
@@ -138,6 +139,7 @@ struct vxhs_disk {
 	char			name[VXHS_NAME_MAX + 1];
 	enum vxhs_mode		mode;
 	struct vxhs_geometry	geometry;
+	u32			epoch;
 	DECLARE_BITMAP(open, VXHS_MAX_LANES);
 	blk_status_t		refuse;
 	bool			dead;

@@ -241,8 +241,7 @@ static int vxhs_nl_put_disk_health(struct sk_buff *skb,
 				   const struct vxhs_disk *disk)
 {
 	const char *failed = READ_ONCE(disk->failed);
-	bool parked = !failed && READ_ONCE(disk->session->state) ==
-				 VXHS_SESSION_STATE_RECOVERING;
+	bool parked = READ_ONCE(disk->waits) && !READ_ONCE(disk->refuse);
 
 	if (nla_put_u32(skb, VXHS_A_DISK_LOST, READ_ONCE(disk->lost)) ||
 	    nla_put_u64_64bit(skb, VXHS_A_DISK_LOSSES,

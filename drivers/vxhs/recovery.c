@@ -361,6 +361,10 @@ static void vxhs_recovery_begins(struct vxhs_session *session)
 {
 	struct vxhs_disk *disk;
 
+	if (session->dialect == VXHS_DIALECT_V34)
+		pr_warn("%s: QNIO v34 has no fence: requests are sent again after %u ms, and older writes may still land on newer ones\n",
+			session->host,
+			READ_ONCE(session->policy.replay_delay_ms));
 	session->down_since = jiffies;
 	session->next_report = jiffies + VXHS_REPORT;
 	session->tried = 0;
@@ -610,7 +614,7 @@ static int vxhs_recovery_reopen(struct vxhs_session *session,
 	case VXHS_ST_OK:
 		break;
 	case VXHS_ST_STALE:
-		vxhs_recovery_fail_disk(disk, "another host has taken the vdisk",
+		vxhs_recovery_fail_disk(disk, "another host has taken the vdisk, or its server has lost its leases",
 					VXHS_CHANGE_LEASE_LOST);
 		return 0;
 	case VXHS_ST_NO_SESSION:
@@ -625,8 +629,13 @@ static int vxhs_recovery_reopen(struct vxhs_session *session,
 		return 0;
 	}
 
+	if (vxhs_session_has_handle(session, disk, geometry.handle)) {
+		vxhs_lane_fail(lane, vxhs_rule_text(VXHS_RULE_HANDLE));
+		return -EPROTO;
+	}
 	switch (vxhs_disk_reopened(disk, &geometry, &reason)) {
 	case VXHS_REOPENED:
+		disk->epoch = session->epoch;
 		vxhs_recovery_open_disk(session, lane, disk);
 		return 0;
 	case VXHS_REOPENED_LOST:
@@ -684,6 +693,9 @@ static bool vxhs_recovery_make_live(struct vxhs_session *session,
 				session->epoch);
 		}
 		vxhs_recovery_do(session, actions);
+		if (!was_live)
+			vxhs_netlink_notify(VXHS_CHANGE_RECOVERED, session,
+					    NULL);
 		vxhs_recovery_spread(session);
 	} else if (READ_ONCE(lane->state) != VXHS_LANE_DOWN) {
 		vxhs_recovery_abort(session, lane);

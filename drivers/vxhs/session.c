@@ -669,20 +669,37 @@ static void vxhs_session_close_handle(struct vxhs_session *session, u32 handle)
 				  jiffies + 2 * HZ);
 }
 
+/**
+ * vxhs_session_has_handle - has another disk this handle in this epoch?
+ * @session: commands held
+ * @disk: which has it now
+ * @handle: from the answer to its OPEN
+ *
+ * Return: true if the server gave it twice
+ */
+bool vxhs_session_has_handle(const struct vxhs_session *session,
+			     const struct vxhs_disk *disk, u32 handle)
+{
+	const struct vxhs_disk *other;
+
+	if (session->dialect != VXHS_DIALECT_NATIVE)
+		return false;
+	list_for_each_entry(other, &session->disks, entry) {
+		if (other != disk && other->epoch == session->epoch &&
+		    other->geometry.handle == handle)
+			return true;
+	}
+	return false;
+}
+
 /* What a new disk's geometry must fit to.  Commands held. */
 static int vxhs_session_check_new(struct vxhs_session *session,
 				  const struct vxhs_disk *new,
 				  const struct vxhs_geometry *geometry,
 				  struct netlink_ext_ack *extack)
 {
-	struct vxhs_disk *disk;
-
-	list_for_each_entry(disk, &session->disks, entry) {
-		if (session->dialect == VXHS_DIALECT_NATIVE &&
-		    disk->geometry.handle == geometry->handle)
-			return vxhs_session_rule_error(VXHS_RULE_HANDLE,
-						       extack);
-	}
+	if (vxhs_session_has_handle(session, new, geometry->handle))
+		return vxhs_session_rule_error(VXHS_RULE_HANDLE, extack);
 	if ((geometry->caps & VXHS_CAP_READ_ONLY) &&
 	    new->mode != VXHS_MODE_READ_ONLY) {
 		vxhs_session_close_handle(session, geometry->handle);
@@ -723,6 +740,7 @@ static int vxhs_session_try_add(struct vxhs_session *session,
 	if (ret)
 		goto out;
 	disk->geometry = geometry;
+	disk->epoch = session->epoch;
 	/* Nothing of it is on any lane: each that is up may carry it. */
 	bitmap_fill(disk->open, VXHS_MAX_LANES);
 	mutex_lock(&session->lanes_lock);
@@ -754,10 +772,12 @@ int vxhs_session_add_disk(struct vxhs_session *session, struct vxhs_disk *disk,
 	int ret;
 
 	lockdep_assert_held(&session->lock);
+	/* It drains, or broke and recovers: both may be over in time. */
 	for (;;) {
 		ret = vxhs_session_try_add(session, disk, options, deadline,
 					   extack);
-		if (ret != VXHS_ST_AGAIN ||
+		if ((ret != VXHS_ST_AGAIN && ret != -ENOTCONN &&
+		     ret != -ECONNRESET) ||
 		    time_after(jiffies + HZ / 10, deadline))
 			break;
 		schedule_timeout_uninterruptible(HZ / 10 + 1);
@@ -901,20 +921,19 @@ void vxhs_session_set_policy(struct vxhs_session *session,
 bool vxhs_session_set_portals(struct vxhs_session *session,
 			      const struct vxhs_session_key *key)
 {
-	const struct sockaddr_storage *used =
-		&session->key.portal[session->current_portal];
+	const struct sockaddr_storage *used;
 	unsigned int i;
 	bool found;
 
 	lockdep_assert_held(&session->lock);
+	mutex_lock(&sessions_lock);
+	spin_lock_irq(&session->state_lock);
+	used = &session->key.portal[session->current_portal];
 	for (i = 0; i < key->nr_portals; i++) {
 		if (!memcmp(&key->portal[i], used, sizeof(*used)))
 			break;
 	}
 	found = i < key->nr_portals;
-
-	mutex_lock(&sessions_lock);
-	spin_lock_irq(&session->state_lock);
 	memcpy(session->key.portal, key->portal, sizeof(key->portal));
 	session->key.nr_portals = key->nr_portals;
 	WRITE_ONCE(session->current_portal, found ? i : 0);

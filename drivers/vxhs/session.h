@@ -255,6 +255,8 @@ int vxhs_session_open_vdisk(struct vxhs_session *session,
 			    struct vxhs_geometry *geometry,
 			    unsigned long deadline,
 			    struct netlink_ext_ack *extack);
+bool vxhs_session_has_handle(const struct vxhs_session *session,
+			     const struct vxhs_disk *disk, u32 handle);
 int vxhs_session_add_disk(struct vxhs_session *session, struct vxhs_disk *disk,
 			  bool take_over, unsigned long deadline,
 			  struct netlink_ext_ack *extack);

@@ -124,7 +124,7 @@ nvme connect -t tcp -a {address} -s 4420 -n bench{n}
 SETUP = {
     'vxhs': '''\
 vxhsd --listen 127.0.0.1:9999 --export d0=memory,size=256M{further} 2>/run/vxhsd.log &
-sleep 1
+until grep -q 'vxhsd: ready' /run/vxhsd.log; do kill -0 $!; sleep 0.1; done
 vxhsctl attach 127.0.0.1:9999 d0 --index 0
 '''.format(further=' $(for i in $(seq %d); do echo --export '
            'd$i=memory,size=256M; done)' % FURTHER),
@@ -142,8 +142,9 @@ modprobe null_blk nr_devices=1
     # message; a firewall rule that blanks the offer makes vxhsd see, and
     # answer, a client of v34.  The rule is gone before anything is measured.
     'v34': '''\
-vxhsd --listen 127.0.0.1:9934 --export d0=memory,size=256M 2>/run/vxhsd-v34.log &
-sleep 1
+mkdir -p /run/vxhsd-v34
+vxhsd --state-dir /run/vxhsd-v34 --listen 127.0.0.1:9934 --export d0=memory,size=256M 2>/run/vxhsd-v34.log &
+until grep -q 'vxhsd: ready' /run/vxhsd-v34.log; do kill -0 $!; sleep 0.1; done
 nft add table ip bench
 nft add chain ip bench out '{ type filter hook output priority 0; }'
 nft add rule ip bench out tcp dport 9934 @ih,1824,32 0x56584853 @ih,1824,32 set 0
@@ -152,13 +153,15 @@ nft delete table ip bench
 vxhsctl show /dev/vxhs34 --json | grep -q '"dialect": "v34"'
 ''',
     'crc': '''\
-vxhsd --listen 127.0.0.1:9932 --export d0=memory,size=256M 2>/run/vxhsd-crc.log &
-sleep 1
+mkdir -p /run/vxhsd-crc
+vxhsd --state-dir /run/vxhsd-crc --listen 127.0.0.1:9932 --export d0=memory,size=256M 2>/run/vxhsd-crc.log &
+until grep -q 'vxhsd: ready' /run/vxhsd-crc.log; do kill -0 $!; sleep 0.1; done
 vxhsctl attach 127.0.0.1:9932 d0 --index 32 --digests
 ''',
     'poll': '''\
-vxhsd --listen 127.0.0.1:9935 --export d0=memory,size=256M 2>/run/vxhsd-poll.log &
-sleep 1
+mkdir -p /run/vxhsd-poll
+vxhsd --state-dir /run/vxhsd-poll --listen 127.0.0.1:9935 --export d0=memory,size=256M 2>/run/vxhsd-poll.log &
+until grep -q 'vxhsd: ready' /run/vxhsd-poll.log; do kill -0 $!; sleep 0.1; done
 vxhsctl attach 127.0.0.1:9935 d0 --index 35 --poll-lanes 1
 ''',
     # The server in a network namespace of its own, behind a pair of virtual
@@ -178,8 +181,9 @@ echo 1 >/sys/class/net/client/threaded
 ip netns exec server sh -c 'echo 1 >/sys/class/net/server/threaded'
 ''',
     'client-vxhs': '''\
-nsenter --net=/run/netns/server vxhsd --listen 198.51.100.2 --export d0=memory,size=256M 2>/run/vxhsd-veth.log &
-sleep 1
+mkdir -p /run/vxhsd-veth
+nsenter --net=/run/netns/server vxhsd --state-dir /run/vxhsd-veth --listen 198.51.100.2 --export d0=memory,size=256M 2>/run/vxhsd-veth.log &
+until grep -q 'vxhsd: ready' /run/vxhsd-veth.log; do kill -0 $!; sleep 0.1; done
 vxhsctl attach 198.51.100.2 d0 --index 36
 ''',
     'client-nbd': '''\

@@ -177,10 +177,11 @@ def kernel_memory():
 
 class Many:
     """The disk of target vxhs beside many others, idle, of the same server.
-    udev, which keeps notes on each device in a tmpfs, is stopped."""
+    udev, which keeps notes on each device in a tmpfs, is stopped; and they
+    are only read, for vxhsd keeps a file of each lease, here in a tmpfs too."""
 
-    COMMAND = ('for i in $(seq %d); do vxhsctl attach 127.0.0.1:9999 d$i; done'
-               % cases.FURTHER)
+    COMMAND = ('for i in $(seq %d); do vxhsctl attach 127.0.0.1:9999 d$i '
+               '--read-only; done' % cases.FURTHER)
 
     def __init__(self, disk):
         self.disk = disk

@@ -195,7 +195,7 @@ def a_server_killed_under_io():
             nl.detach(index)
             raise AssertionError('a plain detach succeeded')
         except genl.Error as exc:
-            equal(exc.errno, errno.EBUSY)
+            equal(exc.errno, errno.EHOSTDOWN)
         nl.detach(index, force=True)
         hammers.join()
         for exc in hammers.errors:

@@ -299,7 +299,7 @@ def monitor():
             eventually(lambda: any('lane-lost' in line or 'session-state' in
                                    line for line in lines('json')),
                        'no word of the lost server')
-            # Its server is gone: what it has waiting is to fail.
+            # It may wait for its server, for which it would be kept.
             vxhsctl('detach', '--force', b)
         eventually(lambda: sum('"detached"' in line
                                for line in lines('json')) == 2,

@@ -5,6 +5,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 import threading
 
@@ -12,7 +13,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vm
 import vxhs
-from harness import Vxhsd, check, equal, eventually, free_port, main, test
+from harness import (Vxhsd, check, equal, eventually, free_port, main, test,
+                     tmpdir)
 from vm import Kmsg, Raw, detach, host, refused, settle, show, vxhsctl
 from vxhs import NativeServer
 
@@ -116,6 +118,11 @@ def bad_values():
         detach(device)
 
 
+def linked(link, device):
+    if os.path.exists('/run/udev/control'):
+        equal(os.path.realpath(link), device, link)
+
+
 @test
 def portals():
     """The first one that answers is used; the list is replaced under I/O."""
@@ -129,7 +136,7 @@ def portals():
         equal(session['portal'], host(d))
         equal(session['host'], name)
         link = '/dev/vxhs/%s/d' % re.sub(r'[^-A-Za-z0-9#+.:=@_]', '_', name)
-        equal(os.path.realpath(link), device, link)
+        linked(link, device)
         refused('same portal', 'set', device, '--portals',
                 'localhost,127.0.0.1')
         refused('link-local', 'set', device, '--portals', 'fe80::7')
@@ -143,7 +150,7 @@ def portals():
         equal(session['portals'], new.split(','))
         equal(session['portal'], host(d))
         equal(session['host'], name, 'its name')
-        equal(os.path.realpath(link), device, link)
+        linked(link, device)
         lines = vxhsctl('show', device)[0]
         check(re.search(r'^portal: +%s$' % re.escape(host(d)), lines, re.M) and
               re.search(r'^other portal: +127.0.0.1:%d$' % closed, lines,
@@ -210,6 +217,47 @@ def a_loss_is_shown_and_acknowledged():
             refused('nothing', 'ack-loss', device)
         detach(device)
         vm.gone(d)
+
+
+@test
+def a_recovery_is_shown():
+    """In show, in sysfs and by monitor, while it lasts and when it is over."""
+    lines = os.path.join(tmpdir(), 'monitor')
+    state = tmpdir()
+    args = dict(port=free_port(), state_dir=state)
+    disk = 'd=%s/disk,size=16M' % state
+    d = Vxhsd(disk, **args)
+    device = attach(host(d), 'd', '--reconnect-delay', '0.1')
+    with open(lines, 'wb') as out:
+        monitor = subprocess.Popen(['vxhsctl', 'monitor', '--json'],
+                                   stdout=out)
+    try:
+        d.kill()
+        eventually(lambda: show(device)['parked'], 'not parked')
+        found = show(device)
+        equal((found['session']['state'], found['session']['recoveries'],
+               found['failed']), ('recovering', 0, None))
+        check('requests wait for a recovery' in vxhsctl('show', device)[0],
+              'show')
+        refused('--force', 'detach', device)
+        with Vxhsd(disk, **args):
+            with Raw(device) as raw:
+                raw.read()
+            found = show(device)
+            equal((found['session']['state'], found['parked'],
+                   found['session']['recoveries']), ('live', False, 1))
+            eventually(lambda: '"recovered"' in open(lines).read(),
+                       'no word of it')
+            detach(device)
+    finally:
+        monitor.terminate()
+        monitor.wait(10)
+    with open(lines) as file:
+        changes = [json.loads(line) for line in file]
+    told = [c for c in changes if c['change'] == 'recovered']
+    equal(len(told), 1, 'how often it was told')
+    equal((told[0]['session']['state'], told[0]['session']['portal'],
+           told[0]['session']['recoveries']), ('live', host(d), 1))
 
 
 @test

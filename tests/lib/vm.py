@@ -150,7 +150,7 @@ def detach_all():
 
 
 def clean_up():
-    """After a test that failed: the next one begins without its disks."""
+    """Also of what its test left open, or without a server."""
     sh('umount /dev/vxhs* 2>/dev/null || true')
     for path in glob.glob('/sys/block/vxhs*'):
         device = '/dev/' + os.path.basename(path)

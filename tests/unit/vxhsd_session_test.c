@@ -472,6 +472,26 @@ static void read_only_open(void **state)
 	end(l);
 }
 
+/* It shrank between the header of a WRITE and the end of its payload. */
+static void beyond_the_end_of_now(void **state)
+{
+	struct io write = { .kind = IO_WRITE, .offset = 4096, .length = 512 };
+	struct lane *l = enter(1, 1);
+	struct open *a;
+	struct use *use;
+
+	(void)state;
+	assert_int_equal(open_as(l, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
+	use = use_of(a, l);
+	assert_int_equal(use_verdict(use, &write), VXHS_ST_OK);
+	atomic_store(&a->export->size, 4096 + 512);
+	assert_int_equal(use_verdict(use, &write), VXHS_ST_OK);
+	atomic_store(&a->export->size, 4096);
+	assert_int_equal(use_verdict(use, &write), VXHS_ST_INVALID);
+	use_put(use);
+	end(l);
+}
+
 static void silence_ends_a_session(void **state)
 {
 	struct lane *l1 = enter(1, 1), *l2 = enter(2, 2);
@@ -669,6 +689,7 @@ int main(void)
 		TEST(take_over_that_fails),
 		TEST(v34_writers),
 		TEST(read_only_open),
+		TEST(beyond_the_end_of_now),
 		TEST(silence_ends_a_session),
 		TEST(logout_ends_a_session),
 		TEST(a_lane_that_is_not_read_is_not_silent),

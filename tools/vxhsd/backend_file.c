@@ -19,6 +19,7 @@
 #include "flush.h"
 
 #define ZERO_CHUNK	(1u << 20)
+#define GATE_WIDTH	(LOOP_WORKERS / 3)
 
 /* Since Linux 6.12; elsewhere it fails and punching a hole has to do. */
 #define CMD_DISCARD	_IO(0x12, 0)
@@ -52,6 +53,81 @@ static int file_sync(struct export *x)
 }
 
 static void file_step(struct io *io);
+static void file_begin(struct io *io);
+
+/*
+ * Cached writes, and what frees or zeroes blocks, run in the ring's workers,
+ * each of which waits for the disk.  The ring has so many; a disk that hangs
+ * must not get hold of them all.
+ */
+static struct gate *gate_of(const struct io *io)
+{
+	const struct export *x = io->use->export;
+
+	if (io->kind == IO_READ || io->kind == IO_FLUSH || x->slot < 0 ||
+	    (io->kind == IO_WRITE && x->write_through))
+		return NULL;
+	return &io->conn->loop->gates[x->slot];
+}
+
+/* Returns whether it may begin; if not it waits. */
+static bool enter_gate(struct io *io)
+{
+	struct gate *gate = gate_of(io);
+
+	if (!gate)
+		return true;
+	if (gate->running < GATE_WIDTH) {
+		gate->running++;
+		io->gated = true;
+		return true;
+	}
+	if (!gate->waiting)
+		gate->waiting_tail = &gate->waiting;
+	io->next = NULL;
+	*gate->waiting_tail = io;
+	gate->waiting_tail = &io->next;
+	return false;
+}
+
+static void its_turn(struct op *op, int res, unsigned int flags);
+
+static void leave_gate(struct io *io)
+{
+	struct gate *gate = gate_of(io);
+	struct io *next = gate->waiting;
+
+	io->gated = false;
+	gate->running--;
+	if (!next)
+		return;
+	gate->waiting = next->next;
+	gate->running++;
+	next->gated = true;
+	next->op.done = its_turn;
+	io_uring_prep_nop(loop_sqe(next->conn->loop, &next->op));
+}
+
+static void file_end(struct io *io, u16 status)
+{
+	if (io->gated)
+		leave_gate(io);
+	io_end(io, status);
+}
+
+/* Its client may have been fenced off meanwhile. */
+static void its_turn(struct op *op, int res, unsigned int flags)
+{
+	struct io *io = io_of_op(op);
+	u16 verdict = use_verdict(io->use, io);
+
+	(void)res;
+	(void)flags;
+	if (verdict)
+		file_end(io, verdict);
+	else
+		file_begin(io);
+}
 
 static void paused(struct op *op, int res, unsigned int flags)
 {
@@ -133,7 +209,7 @@ static void rw_done(struct op *op, int res, unsigned int flags)
 	}
 	if (res <= 0) {
 		/* 0: the file ends early, or takes nothing more. */
-		io_end(io, io_status(res));
+		file_end(io, io_status(res));
 		return;
 	}
 	io->done += (u32)res;
@@ -143,7 +219,7 @@ static void rw_done(struct op *op, int res, unsigned int flags)
 		io->step = STEP_SYNC;
 		file_step(io);
 	} else {
-		io_end(io, VXHS_ST_OK);
+		file_end(io, VXHS_ST_OK);
 	}
 }
 
@@ -160,7 +236,7 @@ static void discard_done(struct io *io, int res)
 		io->step = STEP_PUNCH;
 		file_step(io);
 	} else {
-		io_end(io, res && !unsupported(res) ? io_status(res) :
+		file_end(io, res && !unsupported(res) ? io_status(res) :
 						      VXHS_ST_OK);
 	}
 }
@@ -172,7 +248,7 @@ static void zeroes_done(struct io *io, int res)
 	} else if (!res && io->step != STEP_SYNC && must_sync(io)) {
 		io->step = STEP_SYNC;
 	} else {
-		io_end(io, res ? io_status(res) : VXHS_ST_OK);
+		file_end(io, res ? io_status(res) : VXHS_ST_OK);
 		return;
 	}
 	file_step(io);
@@ -246,7 +322,7 @@ static void file_step(struct io *io)
 	}
 }
 
-static void file_submit(struct io *io)
+static void file_begin(struct io *io)
 {
 	struct export *x = io->use->export;
 
@@ -257,13 +333,13 @@ static void file_submit(struct io *io)
 		break;
 	case IO_FLUSH:
 		if (x->write_through || x->read_only)
-			io_end(io, VXHS_ST_OK);
+			file_end(io, VXHS_ST_OK);
 		else
 			flush_submit(io);
 		break;
 	case IO_DISCARD:
 		if (!x->can_punch) {
-			io_end(io, VXHS_ST_UNSUPPORTED);
+			file_end(io, VXHS_ST_UNSUPPORTED);
 			break;
 		}
 		io->step = x->backend == &backend_blockdev ? STEP_COMMAND :
@@ -276,6 +352,12 @@ static void file_submit(struct io *io)
 		file_step(io);
 		break;
 	}
+}
+
+static void file_submit(struct io *io)
+{
+	if (enter_gate(io))
+		file_begin(io);
 }
 
 const struct backend backend_file = {

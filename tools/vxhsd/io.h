@@ -50,6 +50,7 @@ enum io_kind {
  * @hashed: it is in the table of tags
  * @granted: it counts towards the lane's grants
  * @first: of its connection (v34)
+ * @gated: it counts in its export's gate
  * @hdr: of the request (v34), then of the reply
  * @body: small payloads of replies
  */
@@ -81,6 +82,7 @@ struct io {
 	bool hashed;
 	bool granted;
 	bool first;
+	bool gated;
 	union {
 		struct vxhs_rsp_hdr native;
 		struct vxhs_v34_hdr v34;

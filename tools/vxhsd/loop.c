@@ -17,7 +17,6 @@
 #define SQ_ENTRIES	1024
 #define CQ_ENTRIES	8192
 #define OPEN_POLL_US	5000		/* how soon a fence is looked at again */
-#define WORKERS		64		/* of io-wq; a hung disk holds some */
 #define POOL_MIN	((size_t)256 << 20)
 
 struct loop *loops;
@@ -218,7 +217,7 @@ static int setup_ring(struct loop *loop)
 			 IORING_SETUP_CQSIZE,
 		.cq_entries = CQ_ENTRIES,
 	};
-	unsigned int workers[2] = { WORKERS, 0 };
+	unsigned int workers[2] = { LOOP_WORKERS, 0 };
 	int ret;
 
 	ret = io_uring_queue_init_params(SQ_ENTRIES, &loop->ring, &params);

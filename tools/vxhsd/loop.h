@@ -21,6 +21,7 @@
 #define RX_BUF_COUNT	16	/* a power of two */
 #define RX_BUF_GROUP	0
 #define LOOP_FILES	1024	/* exports with a registered file */
+#define LOOP_WORKERS	64	/* of the ring; a disk that hangs holds some */
 
 struct conn;
 struct export;
@@ -43,6 +44,17 @@ struct op {
 struct msg {
 	struct msg *next;
 	void (*fn)(struct loop *loop, struct msg *msg);
+};
+
+/**
+ * struct gate - what an export has under way that may keep a worker busy
+ * @running: how many
+ * @waiting: those that wait for their turn
+ */
+struct gate {
+	unsigned int running;
+	struct io *waiting;
+	struct io **waiting_tail;
 };
 
 struct loop {
@@ -71,6 +83,7 @@ struct loop {
 
 	/* Users of each slot of the ring's registered files. */
 	unsigned int file_users[LOOP_FILES];
+	struct gate gates[LOOP_FILES];
 	bool files;
 
 	struct op tick_op;
