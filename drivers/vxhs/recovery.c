@@ -955,12 +955,25 @@ static unsigned long vxhs_recovery_join(struct vxhs_session *session,
 	return delay;
 }
 
+/* Commands held. */
+static bool vxhs_recovery_all_open(struct vxhs_session *session,
+				   struct vxhs_lane *lane)
+{
+	struct vxhs_disk *disk;
+
+	list_for_each_entry(disk, &session->disks, entry) {
+		if (!disk->dead && !disk->failed &&
+		    !vxhs_disk_is_open(disk, lane->index))
+			return false;
+	}
+	return true;
+}
+
 /* A live session: lanes that are missing, disks that are not open. */
 static void vxhs_recovery_complete(struct vxhs_session *session)
 {
 	unsigned long delay = MAX_JIFFY_OFFSET;
 	bool reread = test_and_clear_bit(VXHS_SESSION_REREAD, &session->flags);
-	struct vxhs_disk *disk;
 	unsigned int i;
 
 	for (i = 0; i < session->nr_lanes && vxhs_session_live(session); i++) {
@@ -979,8 +992,9 @@ static void vxhs_recovery_complete(struct vxhs_session *session)
 		reread = false;
 	}
 	mutex_lock(&session->commands);
-	list_for_each_entry(disk, &session->disks, entry) {
-		if (disk->sick && !disk->dead && !disk->failed)
+	for (i = 0; i < session->nr_lanes; i++) {
+		if (vxhs_lane_is_live(session->lanes[i]) &&
+		    !vxhs_recovery_all_open(session, session->lanes[i]))
 			delay = min(delay, (unsigned long)VXHS_OPEN_RETRY);
 	}
 	mutex_unlock(&session->commands);
