@@ -74,11 +74,12 @@ def the_driver_with_a_v34_server():
               (0, 0, 0, 0, 0, 0, bytes(4), bytes(4), bytes(64)), 'zero fields')
         equal(m.crc, m.cookie & 0xff, 'crc')
         equal(m.target, b'disk0'.ljust(64, b'\0'), 'target')
+        check(m.op == V34_STAT or conn in greeted, 'I/O before STAT')
         if m.op == V34_STAT:
             equal((m.data_type, m.payload_size, m.flags, m.io_flags),
                   (2, 0, 0x30, 0), 'STAT')
             got = vxhs.get_offer(m.offer)
-            if conn in greeted:     # the dialect is settled
+            if greeted:             # the session's dialect is settled
                 equal(m.offer, bytes(28), 'a late offer')
             else:
                 equal((got.magic, got.min, got.max, got.zero),

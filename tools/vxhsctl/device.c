@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,11 +108,12 @@ void device_path(char out[DEVICE_PATH_SIZE], uint32_t index)
 }
 
 /**
- * device_wait() - wait until a disk's node can be opened
+ * device_wait() - wait until a disk has its node
  * @index: N of /dev/vxhsN
  *
  * devtmpfs makes the node and udev may change its owner or links; this waits
- * for no more than the node.
+ * for no more than the node.  It does not open it: that waits, and cannot be
+ * interrupted, while the server does not answer the partition scan.
  *
  * Return: STATUS_OK, or STATUS_FAILED after complaining.
  */
@@ -122,24 +122,18 @@ int device_wait(uint32_t index)
 	const struct timespec pause = { .tv_nsec = NODE_POLL_MS * 1000000 };
 	char path[DEVICE_PATH_SIZE];
 	struct stat st;
-	int waited, fd, err = ENOENT;
+	int waited, err = ENOENT;
 
 	device_path(path, index);
 	for (waited = 0; waited <= NODE_WAIT_MS; waited += NODE_POLL_MS) {
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		if (fd >= 0) {
-			err = fstat(fd, &st) ? errno : 0;
-			close(fd);
-			if (!err && !S_ISBLK(st.st_mode))
-				return failed("the vdisk is attached as vxhs%u, but \"%s\" is not a block device; remove that file, then \"vxhsctl detach vxhs%u\" and attach again",
-					      index, path, index);
-			if (!err)
-				return STATUS_OK;
-		} else {
-			err = errno;
-		}
+		err = stat(path, &st) ? errno : 0;
+		if (!err && !S_ISBLK(st.st_mode))
+			return failed("the vdisk is attached as vxhs%u, but \"%s\" is not a block device; remove that file, then \"vxhsctl detach vxhs%u\" and attach again",
+				      index, path, index);
+		if (!err)
+			return STATUS_OK;
 		nanosleep(&pause, NULL);
 	}
-	return failed("the vdisk is attached as vxhs%u, but \"%s\" cannot be opened: %s; check that devtmpfs is mounted at /dev, or \"vxhsctl detach vxhs%u\"",
+	return failed("the vdisk is attached as vxhs%u, but \"%s\" is not there: %s; check that devtmpfs is mounted at /dev, or \"vxhsctl detach vxhs%u\"",
 		      index, path, strerror(err), index);
 }
