@@ -703,6 +703,7 @@ int vxhs_disk_set(unsigned int index, const struct vxhs_set *set,
 	struct vxhs_session *session;
 	struct vxhs_policy *to;
 	int ret = 0;
+	bool ours;
 
 	if (!disk)
 		return -ENODEV;
@@ -724,9 +725,10 @@ int vxhs_disk_set(unsigned int index, const struct vxhs_set *set,
 	if (set->what & VXHS_SET_SHUTDOWN)
 		WRITE_ONCE(to->shutdown_ms, from->shutdown_ms);
 	vxhs_session_set_policy(session, &set->session_policy);
-	if (set->key)
-		vxhs_recovery_portals_changed(session,
-			vxhs_session_set_portals(session, set->key));
+	if (set->key) {
+		ours = vxhs_session_set_portals(session, set->key);
+		vxhs_recovery_portals_changed(session, ours);
+	}
 	vxhs_recovery_wake(session);
 out_unlock:
 	mutex_unlock(&session->lock);

@@ -230,9 +230,22 @@ static void vxhs_lane_work(struct kthread_work *work)
 		vxhs_send_kick(lane);
 }
 
+/* Was nothing sent for so long?  The server may take the lane for dead then. */
+static bool vxhs_lane_sent_nothing(struct vxhs_lane *lane, unsigned long now,
+				   unsigned long half)
+{
+	u32 sequence = READ_ONCE(lane->tx.sequence);
+
+	if (lane->seen_sequence != sequence) {
+		lane->seen_sequence = sequence;
+		lane->last_tx = now;
+	}
+	return time_after_eq(now, lane->last_tx + half);
+}
+
 /*
  * Section 5.7: a lane on which nothing arrived for kato while something was
- * asked is dead.  After kato/2 of silence PING asks.
+ * asked is dead.  After kato/2 of silence, in either direction, PING asks.
  */
 static void vxhs_lane_keepalive(struct work_struct *work)
 {
@@ -250,7 +263,9 @@ static void vxhs_lane_keepalive(struct work_struct *work)
 			vxhs_lane_fail(lane, "no answer: nothing arrived for kato");
 			return;
 		}
-	} else if (time_after_eq(now, READ_ONCE(lane->last_rx) + half)) {
+	} else if (vxhs_lane_sent_nothing(lane, now, half) ||
+		   time_after_eq(now, READ_ONCE(lane->last_rx) + half)) {
+		lane->last_tx = now;
 		/* Ours while no PING is out: nobody else writes these. */
 		lane->ping_sent = now;
 		if (!++lane->ping_generation)
@@ -272,6 +287,7 @@ void vxhs_lane_keepalive_start(struct vxhs_lane *lane, u32 kato_ms)
 {
 	lane->kato = msecs_to_jiffies(kato_ms);
 	lane->last_rx = jiffies;
+	lane->last_tx = jiffies;
 	queue_delayed_work(lane_wq, &lane->keepalive, lane->kato / 8 + 1);
 }
 

@@ -184,6 +184,8 @@ struct vxhs_rx {
  * @keepalive: looks whether the lane is alive
  * @kato: keepalive time-out, jiffies; 0 for a dialect without PING
  * @last_rx: jiffies when bytes last came
+ * @last_tx: jiffies when something was sent, as the keepalive saw it
+ * @seen_sequence: tx.sequence then
  * @ping_sent: jiffies when PING went out
  * @ping: 0, or the generation of the PING that is out or about to be
  * @ping_generation: of the last PING
@@ -219,6 +221,8 @@ struct vxhs_lane {
 	struct delayed_work	keepalive;
 	unsigned long		kato;
 	unsigned long		last_rx;
+	unsigned long		last_tx;
+	u32			seen_sequence;
 	unsigned long		ping_sent;
 	u32			ping;
 	u32			ping_generation;

@@ -186,11 +186,11 @@ static void vxhs_recovery_spread(struct vxhs_session *session)
 	list_sort(NULL, &list, vxhs_recovery_by_time);
 	list_for_each_entry_safe(io, next, &list, entry) {
 		struct request *rq = vxhs_io_to_rq(io);
+		unsigned int home = vxhs_session_home(session,
+						      rq->mq_hctx->queue_num,
+						      rq->tag);
 
-		vxhs_send_push(vxhs_session_pick(session,
-				vxhs_session_home(session,
-						  rq->mq_hctx->queue_num,
-						  rq->tag)), io);
+		vxhs_send_push(vxhs_session_pick(session, home), io);
 	}
 	vxhs_session_kick(session);
 }
@@ -614,8 +614,8 @@ static int vxhs_recovery_reopen(struct vxhs_session *session,
 	case VXHS_ST_OK:
 		break;
 	case VXHS_ST_STALE:
-		vxhs_recovery_fail_disk(disk, "another host has taken the vdisk, or its server has lost its leases",
-					VXHS_CHANGE_LEASE_LOST);
+		reason = "another host has taken the vdisk, or its server has lost its leases";
+		vxhs_recovery_fail_disk(disk, reason, VXHS_CHANGE_LEASE_LOST);
 		return 0;
 	case VXHS_ST_NO_SESSION:
 	case VXHS_ST_GOING_AWAY:

@@ -629,10 +629,13 @@ void vxhs_send_kick(struct vxhs_lane *lane)
 	 */
 	smp_mb();
 	while (vxhs_send_pending(lane) && mutex_trylock(&lane->tx.lock)) {
-		if (lane->sock)
+		/* While it is aborted it is still CLOSING: who aborts waits. */
+		bool gone = !lane->sock;
+
+		if (!gone)
 			vxhs_send_all(lane);
 		mutex_unlock(&lane->tx.lock);
-		if (!vxhs_lane_can_send(lane))
+		if (gone || !vxhs_lane_can_send(lane))
 			break;
 		smp_mb();	/* as above */
 	}

@@ -37,8 +37,17 @@ def detach_all():
         nl.detach(index)
 
 
+def clean_up():
+    nl = netlink()
+    for index in nl.disks():
+        try:
+            nl.detach(index)
+        except genl.Error:
+            nl.detach(index, force=True)
+
+
 after_failure.clear()
-after_failure.append(detach_all)
+after_failure.append(clean_up)
 
 
 def native():
@@ -121,33 +130,79 @@ def attach_and_detach_with_io():
     eventually(lambda: d.fds() <= fds, 'descriptors of vxhsd')
 
 
+class Hammers:
+    """Threads that write and read back, until they are told or meet an
+    error."""
+
+    def __init__(self, device):
+        self.device = device
+        self.ending = False
+        self.rounds, self.errors = [0] * 4, []
+        self.threads = [threading.Thread(target=self.hammer, args=(n,),
+                                         daemon=True) for n in range(4)]
+        for thread in self.threads:
+            thread.start()
+
+    def hammer(self, n):
+        try:
+            with Raw(self.device) as raw:
+                while not self.ending:
+                    data = bytes([n + 1, self.rounds[n] & 0xff]) * 32768
+                    raw.write(data, n * 65536)
+                    check(raw.read(n * 65536, 65536) == data, 'wrong data')
+                    self.rounds[n] += 1
+        except Exception as exc:
+            self.errors.append(exc)
+
+    def all_go_on(self, timeout=30):
+        seen = self.rounds[:]
+        eventually(lambda: self.errors or all(
+            now > then for now, then in zip(self.rounds, seen)),
+            'I/O does not go on', timeout)
+        equal(self.errors, [])
+
+    def all_wait(self):
+        time.sleep(0.5)
+        seen = self.rounds[:]
+        time.sleep(1)
+        equal((self.rounds, self.errors), (seen, []), 'without a server')
+
+    def join(self):
+        for thread in self.threads:
+            thread.join(30)
+            check(not thread.is_alive(), 'I/O hangs')
+
+
 @test
 def a_server_killed_under_io():
+    """I/O waits for it and goes on with it; if it does not come back, who
+    insists ends it."""
     nl = netlink()
     for lanes in (1, 3):
-        with Vxhsd('k=memory,size=8M') as d:
-            index = nl.attach(d, 'k', lanes=lanes)
-            errors = []
-
-            def hammer():
-                try:
-                    with Raw('/dev/vxhs%d' % index) as raw:
-                        while True:
-                            raw.write(b'k' * 65536, 65536)
-                            raw.read(0, 65536)
-                except OSError as exc:
-                    errors.append(exc.errno)
-            threads = [threading.Thread(target=hammer) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            time.sleep(0.5)
+        export, state = 'k=%s/k,size=8M' % tmpdir(), tmpdir()
+        d = Vxhsd(export, state_dir=state)
+        index = nl.attach(d, 'k', lanes=lanes)
+        hammers = Hammers('/dev/vxhs%d' % index)
+        for _ in range(2):
+            hammers.all_go_on()
             d.kill()
-            d.stop = lambda: None
-            for thread in threads:
-                thread.join(30)
-                check(not thread.is_alive(), 'I/O hangs')
-            equal(set(errors), {errno.EIO})
+            hammers.all_wait()
+            d = Vxhsd(export, port=d.port, state_dir=state)
+        hammers.all_go_on()
+        d.kill()
+        hammers.all_wait()
+        try:
             nl.detach(index)
+            raise AssertionError('a plain detach succeeded')
+        except genl.Error as exc:
+            equal(exc.errno, errno.EHOSTDOWN)
+        nl.detach(index, force=True)
+        hammers.join()
+        for exc in hammers.errors:
+            check(getattr(exc, 'errno', None) in
+                  (errno.EIO, errno.ENOLINK, errno.ENODEV), repr(exc))
+        equal(len(hammers.errors), 4, 'threads that saw an error')
+        equal(nl.disks(), [])
 
 
 @test

@@ -159,6 +159,71 @@ def portals():
 
 
 @test
+def the_portal_in_use_is_taken_off_the_list():
+    """I/O moves to the new one, and nobody sees an error."""
+    second = free_port()
+    done = threading.Event()
+    errors, counts = [], [0]
+
+    def work(device):
+        try:
+            with Raw(device) as raw:
+                while not done.is_set():
+                    data = b'%d' % (counts[0] % 10) * 4096
+                    raw.write(data, counts[0] % 64 * 4096)
+                    raw.flush()
+                    equal(raw.read(counts[0] % 64 * 4096), data)
+                    counts[0] += 1
+        except Exception as exc:
+            errors.append(exc)
+
+    with Vxhsd('d=memory,size=16M', args=('--listen',
+                                          '127.0.0.1:%d' % second)) as d:
+        device = attach(host(d), 'd')
+        worker = threading.Thread(target=work, args=(device,))
+        worker.start()
+        try:
+            portals = [host(d), '127.0.0.1:%d' % second]
+            for n in range(1, 5):
+                vxhsctl('set', device, '--portals', portals[n % 2])
+                eventually(lambda n=n: show(device)['session']['recoveries']
+                           == n, 'it does not move')
+                session = show(device)['session']
+                equal(session['portal'], portals[n % 2])
+                before = counts[0]
+                eventually(lambda before=before: counts[0] > before + 1,
+                           'no I/O')
+        finally:
+            done.set()
+            worker.join(60)
+        check(not worker.is_alive(), 'I/O hangs')
+        equal(errors, [])
+        equal(show(device)['errors'], 0)
+        settle()
+        detach(device)
+
+
+@test
+def a_new_portal_ends_the_wait():
+    state = tmpdir()
+    disk = 'd=%s/disk,size=16M' % state
+    d = Vxhsd(disk, state_dir=state)
+    device = attach(host(d), 'd', '--reconnect-delay', '86400')
+    with Raw(device) as raw:
+        raw.write(b'o' * 4096)
+        d.kill()
+        eventually(lambda: show(device)['parked'], 'not parked')
+        other = Vxhsd(disk, state_dir=state)
+        vxhsctl('set', device, '--portals', host(other))
+        equal(raw.read(), b'o' * 4096)
+        equal(show(device)['session']['portal'], host(other))
+        raw.flush()
+    settle()
+    detach(device)
+    other.stop()
+
+
+@test
 def a_source_address_leaves_portals_out():
     with Vxhsd('d=memory,size=16M') as d:
         device = attach(host(d), 'd', '--source', '127.0.0.1')

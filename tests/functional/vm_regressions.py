@@ -146,9 +146,15 @@ def urgent_data_ends_the_lane():
         device = attach(d, 'd', '--lanes', 1)
         settle()
         with Raw(device) as raw:
-            armed.append(1)
-            vm.fails(5, raw.read)
+            raw.write(b'u' * 4096)
+            conns = set(d.conns)
+            with vm.Recovers(device):
+                armed.append(1)
+                equal(vm.in_time(raw.read), b'u' * 4096)
+                eventually(lambda: not conns & d.conns, 'the lane stays open')
         check('urgent' in show(device)['session']['reason'], 'reason')
+        equal(show(device)['errors'], 0)
+        settle()
         detach(device)
 
 

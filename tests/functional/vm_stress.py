@@ -42,13 +42,27 @@ class Hammer(threading.Thread):
     def run(self):
         try:
             while not self.ending:
-                self.raw.write(b'h' * 65536, self.done % 64 * 65536)
-                self.raw.read(self.done % 256 * 4096)
+                at = self.done % 64 * 65536
+                self.raw.write(b'h' * 65536, at)
+                check(self.raw.read(at) == b'h' * 4096, 'wrong data')
                 self.done += 1
         except Exception as exc:
             self.error = exc
         finally:
             self.raw.close()
+
+    def goes_on(self, timeout=20):
+        seen = self.done
+        eventually(lambda: self.error or self.done > seen + 2,
+                   'I/O does not go on', timeout)
+        equal(self.error, None, 'error')
+
+    def waits(self):
+        """Neither errors nor answers."""
+        time.sleep(0.5)
+        seen = self.done
+        time.sleep(0.5)
+        equal((self.done, self.error), (seen, None), 'without a server')
 
     def finish(self):
         self.ending = True
@@ -192,43 +206,75 @@ def attach_and_detach_race():
         detach(device)
 
 
+def fio(device, *options):
+    return subprocess.Popen(
+        ['fio', '--name=k', '--filename=' + device, '--rw=randrw', '--bs=4k',
+         '--iodepth=32', '--ioengine=io_uring', '--direct=1', '--size=8m',
+         '--offset=8m', *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 @test
 def a_server_killed_under_io():
+    """Killed and started again: I/O waits, goes on, and its data is right.
+    Killed for good: it fails when policy says so."""
     for lanes in (1, 4):
-        directory = tmpdir()
-        exports = ('k=%s/k,size=16M' % directory, 'm=memory,size=16M')
-        d = Vxhsd(*exports)
-        devices = [attach(d, 'k', '--lanes', lanes), attach(d, 'm')]
+        exports = ['%s=%s/f,size=16M' % (n, tmpdir()) for n in 'kl']
+        state = tmpdir()
+        d = Vxhsd(*exports, state_dir=state)
+        devices = [attach(d, 'k', '--lanes', lanes, '--kato', 1),
+                   attach(d, 'l')]
         hammers = [Hammer(device) for device in devices * 2]
-        fio = subprocess.Popen(
-            ['fio', '--name=k', '--filename=' + devices[1], '--rw=randrw',
-             '--bs=4k', '--iodepth=32', '--ioengine=io_uring', '--direct=1',
-             '--time_based', '--runtime=60', '--size=8m', '--offset=8m'],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(2)
+        load = fio(devices[1], '--verify=crc32c', '--verify_fatal=1',
+                   '--verify_backlog=64', '--io_size=6m', '--rate=1m')
+        for _ in range(2):
+            for hammer in hammers:
+                hammer.goes_on()
+            with vm.Recovers(devices[0]):
+                d.kill()
+                for hammer in hammers:
+                    hammer.waits()
+                d = Vxhsd(*exports, port=d.port, state_dir=state)
+        for hammer in hammers:
+            hammer.goes_on()
+        eventually(lambda: load.poll() is not None, 'fio hangs', 60)
+        equal(load.returncode, 0, 'fio')
+        for device in devices:
+            shown = show(device)
+            equal((shown['errors'], shown['lost']), (0, False))
+
+        load = fio(devices[1], '--time_based', '--runtime=120')
+        vm.vxhsctl('set', devices[0], '--fast-io-fail', 1)
+        vm.vxhsctl('set', devices[1], '--fast-io-fail', 1)
+        before = show(devices[1])['requests']
+        eventually(lambda: show(devices[1])['requests'] > before + 100,
+                   'fio does nothing')
         begun = time.monotonic()
         d.kill()
         for hammer in hammers:
             eventually(lambda: hammer.error, 'I/O goes on or hangs', 20)
             check(isinstance(hammer.error, OSError) and
-                  hammer.error.errno == 5, repr(hammer.error))
+                  hammer.error.errno in (errno.EIO, errno.ENOLINK),
+                  repr(hammer.error))
             hammer.finish()
         check(time.monotonic() - begun < 10, 'the errors came late')
-        eventually(lambda: fio.poll() is not None, 'fio hangs', 30)
-        check(fio.returncode != 0, 'fio saw no error')
+        eventually(lambda: load.poll() is not None, 'fio hangs', 30)
+        check(load.returncode != 0, 'fio saw no error')
         settle()
-        state = show(devices[0])['session']
-        equal(state['lanes_up'], 0)
+        state_now = show(devices[0])['session']
+        equal((state_now['lanes_up'], state_now['state']), (0, 'failing'))
         with Raw(devices[0]) as raw:
-            vm.fails(5, raw.read)
-            vm.fails(5, raw.flush)
+            vm.fails((errno.EIO, errno.ENOLINK), raw.read)
+            vm.fails((errno.EIO, errno.ENOLINK), raw.flush)
         # What is attached to a dead server can be detached and used again.
         settle()
         for device in devices:
-            detach(device)
-        again = Vxhsd(*exports, port=d.port)
+            vm.refused('--force', 'detach', device)
+            vm.force(device)
+        again = Vxhsd(*exports, port=d.port, state_dir=state)
         device = attach(again, 'k', '--lanes', lanes)
         with Raw(device) as raw:
+            equal(raw.read(), b'h' * 4096)
             raw.write(b'again' * 1024 * 4)
             raw.read()
             raw.flush()
@@ -241,33 +287,43 @@ def a_server_killed_under_io():
 @test
 def a_server_stopped_under_io():
     """SIGTERM: it drains, so no I/O that was answered is lost."""
-    path = tmpdir() + '/s'
-    d = Vxhsd('s=%s,size=16M' % path)
+    path, state = tmpdir() + '/s', tmpdir()
+    d = Vxhsd('s=%s,size=16M' % path, state_dir=state)
     device = attach(d, 's')
     hammer = Hammer(device)
-    time.sleep(1)
-    d.stop()
-    eventually(lambda: hammer.error, 'I/O goes on or hangs', 20)
-    hammer.finish()
+    hammer.goes_on()
+    with vm.Recovers(device):
+        d.stop()
+        hammer.waits()
+        with open(path, 'rb') as file:
+            data = file.read(min(64, hammer.done) * 65536)
+        equal(data.count(b'h'), len(data), 'bytes of answered writes')
+        d = Vxhsd('s=%s,size=16M' % path, port=d.port, state_dir=state)
+    hammer.goes_on()
+    equal(hammer.finish(), None)
+    equal(show(device)['errors'], 0)
     settle()
     detach(device)
-    with open(path, 'rb') as file:
-        data = file.read(min(64, hammer.done) * 65536)
-    equal(data.count(b'h'), len(data), 'bytes of answered writes')
+    d.stop()
 
 
 @test
 def a_frozen_server_is_given_up_after_kato():
     d = serve()
-    device = attach(d, 'a', '--lanes', 1)
+    device = attach(d, 'a', '--lanes', 1, '--kato', 1)
     hammer = Hammer(device)
-    time.sleep(0.5)
-    d.signal(19)
-    try:
-        eventually(lambda: hammer.error, 'I/O hangs', 30)
-    finally:
-        d.signal(18)
-    hammer.finish()
+    hammer.goes_on()
+    with vm.Recovers(device):
+        d.signal(19)
+        try:
+            eventually(lambda: show(device)['session']['state'] ==
+                       'recovering', 'it is not given up', 30)
+            hammer.waits()
+        finally:
+            d.signal(18)
+    hammer.goes_on()
+    equal(hammer.finish(), None)
+    equal(show(device)['errors'], 0)
     settle()
     detach(device)
     d.stop()

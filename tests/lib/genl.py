@@ -127,8 +127,9 @@ class Genl:
         disk = dict(parse(dict(parse(answer[0]))[A_DISK]))
         return struct.unpack('<I', disk[D_INDEX])[0]
 
-    def detach(self, index):
-        self.call(DETACH, nest(A_DISK, attr(D_INDEX, index)))
+    def detach(self, index, force=False):
+        self.call(DETACH, nest(A_DISK, attr(D_INDEX, index),
+                               *[attr(D_FORCE, 1)] * force))
 
     def disks(self):
         """Indexes of all disks."""

@@ -322,6 +322,20 @@ static void file_step(struct io *io)
 	}
 }
 
+/*
+ * fallocate() holds a block device's lock until the disk has answered, and
+ * cached reads ask for it without a way to be told that they would wait: a
+ * disk that hangs would stop the whole loop.
+ */
+static enum step first_zero_step(const struct io *io)
+{
+	const struct export *x = io->use->export;
+
+	if (x->backend == &backend_blockdev && !x->write_through)
+		return STEP_WRITE;
+	return io->no_unmap || !x->can_punch ? STEP_RANGE : STEP_PUNCH;
+}
+
 static void file_begin(struct io *io)
 {
 	struct export *x = io->use->export;
@@ -347,8 +361,7 @@ static void file_begin(struct io *io)
 		file_step(io);
 		break;
 	case IO_ZEROES:
-		io->step = io->no_unmap || !x->can_punch ? STEP_RANGE :
-							   STEP_PUNCH;
+		io->step = first_zero_step(io);
 		file_step(io);
 		break;
 	}

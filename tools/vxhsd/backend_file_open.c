@@ -221,7 +221,8 @@ static void set_caps(struct export *x)
 	if (x->can_punch)
 		g->caps |= VXHS_CAP_DISCARD;
 	g->caps |= VXHS_CAP_WRITE_ZEROES;
-	if (!x->can_punch)
+	if (!x->can_punch ||
+	    (x->backend == &backend_blockdev && !x->write_through))
 		g->max_write_zeroes = ZEROES_MAX_SLOW;
 }
 
