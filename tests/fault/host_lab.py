@@ -50,6 +50,17 @@ def vxhsd_stands_each_fault():
           'faults')
 
 
+@test
+def a_pair_of_vxhsd_stands_failover():
+    status, lines = run('--seed', '9', '--kato', '600', '--servers', '2',
+                        '--paths', '1', '--check-every', '4', '--count',
+                        'failover=3,isolate=2,kill=2,restart=2,take_over=1')
+    for line in lines:
+        if line.startswith('not ok'):
+            raise AssertionError(line)
+    equal(status, 0, 'exit status')
+
+
 # ------------------------------------------------------------ planted
 
 

@@ -178,7 +178,7 @@ def main():
             subprocess.run(
                 [os.path.join(TOP, 'tests', 'vm', 'run'), '--icount',
                  '--timeout', '900', '--share', folder, '--', 'env',
-                 'OUT=/mnt/share/outage.json',
+                 'FIGURES=/mnt/share/outage.json',
                  'tests/functional/vm_outage.py'], check=True)
             path = os.path.join(folder, 'outage.json')
         with open(path) as file:

@@ -102,7 +102,10 @@ class Loops(Files):
         """vxhsd sees another boot id than this machine has."""
         path = os.path.join(folder, 'vxhsd')
         with open(path, 'w') as file:
-            file.write('#!/bin/sh\nexec unshare -m sh -c \'mount --bind "$0" '
+            # What is mounted on its own vdisks is none of its business: it
+            # would stay mounted there.
+            file.write('#!/bin/sh\nexec unshare -m sh -c \''
+                       'umount -l /run/mnt 2>/dev/null; mount --bind "$0" '
                        '%s && exec "$@"\' %s %s "$@"\n' % (
                            BOOT_ID, self.boot_id, os.path.abspath(binary())))
         os.chmod(path, 0o755)

@@ -15,8 +15,8 @@ from faultlab import lab
 from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
 from vm import Raw, detach, host, settle, show, vxhsctl
 
-PAIR = ('--servers', '2', '--paths', '1', '--kato', '300',
-        '--load-options=--qd 16')
+LOAD = '--load-options=--qd 16 --rate 100 --report 50'
+PAIR = ('--servers', '2', '--paths', '1', '--kato', '300', LOAD)
 
 
 @test
@@ -32,8 +32,7 @@ def failover_when_nobody_reaches_the_one_that_serves():
 @test
 def orderly_restarts_under_load():
     """GOING_AWAY: of a server alone, and of each of a pair."""
-    lab('--count', 'restart=8', '--kato', '300', '--load-options=--qd 16',
-        faults=8)
+    lab('--count', 'restart=8', '--kato', '300', LOAD, faults=8)
     lab('--count', 'restart=8', *PAIR, faults=8)
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # vm-run: --icount --timeout 900 --
 """In the VM, deterministic mode: I/O flows again within 1 s of a server's
-return, and no request fails or is lost. OUT=FILE keeps the figures."""
+return, and no request fails or is lost. FIGURES=FILE keeps the figures."""
 
 import json
 import os
@@ -48,8 +48,8 @@ def failover():
 @test
 def nothing_is_left():
     vm.nothing_is_left()
-    if os.environ.get('OUT'):
-        with open(os.environ['OUT'], 'w') as file:
+    if os.environ.get('FIGURES'):
+        with open(os.environ['FIGURES'], 'w') as file:
             json.dump(_results, file)
 
 

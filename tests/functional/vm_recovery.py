@@ -434,7 +434,8 @@ def cpus_come_and_go_under_recovery():
         thread.start()
     try:
         lab('--count', 'kill=8,cut=8,freeze_server=4', '--kato', '300',
-            '--disks', '2', '--load-options=--qd 16', faults=20)
+            '--disks', '2', '--load-options=--qd 16 --rate 100 --report 50',
+            faults=20)
     finally:
         ending.set()
         if cpus:

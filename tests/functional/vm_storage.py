@@ -24,20 +24,21 @@ from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
 from vm import attach, detach, settle, sh, show, vxhsctl
 
 MIB = 1 << 20
+LOAD = '--load-options=--qd 16 --rate 100 --report 50'
 
 
 @test
 def a_backing_disk_that_hangs_stops_its_own_vdisks_alone():
     """Through recoveries as well."""
     lab('--root', '--loops', '--count', 'hang_disk=6', '--kato', '500',
-        '--load-options=--qd 16', faults=6)
+        LOAD, faults=6)
 
 
 @test
 def crashes_of_the_storage_host_under_load():
     """What was flushed is there, and FLUSH fails where something is not."""
     lab('--root', '--loops', '--count', 'crash=6', '--kato', '500',
-        '--load-options=--qd 16 --flush-every 200', faults=6)
+        LOAD + ' --flush-every 200', faults=6)
 
 
 class Host:
