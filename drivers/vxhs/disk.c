@@ -307,48 +307,51 @@ void vxhs_disk_tell(struct vxhs_disk *disk, enum vxhs_change change)
 	vxhs_netlink_notify(change, disk->session, disk);
 }
 
+/**
+ * vxhs_disk_lose - acknowledged, unflushed writes may be lost
+ * @disk: whose; one without a cache loses nothing
+ *
+ * Context: any.
+ */
+void vxhs_disk_lose(struct vxhs_disk *disk)
+{
+	if (!(disk->geometry.caps & VXHS_CAP_FLUSH) ||
+	    xchg(&disk->lost, true))
+		return;
+	atomic64_inc(&disk->losses);
+	pr_err_ratelimited("vxhs%u: %s may have lost acknowledged writes: every FLUSH fails from now on; check the data, then run vxhsctl ack-loss\n",
+			   disk->index, disk->session->host);
+	vxhs_recovery_told(disk->session, VXHS_SESSION_LOSS);
+}
+
 /*
  * The verifier changes exactly when acknowledged, unflushed writes may have
  * been lost; a client without such writes takes the new value (section 5.4).
- * A disk without a cache has none.  Any context.  Return: there is a loss
+ * What is in flight meanwhile finds out by what it has seen.  Any context.
  */
-static bool vxhs_disk_verify(struct vxhs_disk *disk, u64 verifier, bool dirty)
+static void vxhs_disk_verify(struct vxhs_disk *disk, u64 verifier)
 {
-	unsigned long flags;
-	bool lost;
-
-	spin_lock_irqsave(&disk->verifier_lock, flags);
-	lost = verifier != disk->geometry.verifier &&
-	       (disk->geometry.caps & VXHS_CAP_FLUSH) &&
-	       (dirty || READ_ONCE(disk->dirty));
-	disk->geometry.verifier = verifier;
-	if (lost)
-		WRITE_ONCE(disk->lost, true);
-	spin_unlock_irqrestore(&disk->verifier_lock, flags);
-
-	if (!lost)
-		return false;
-	atomic64_inc(&disk->losses);
-	pr_err_ratelimited("%s: %s may have lost acknowledged writes: every FLUSH fails from now on; check the data, then run vxhsctl ack-loss\n",
-			   disk->gendisk->disk_name, disk->session->host);
-	vxhs_recovery_told(disk->session, VXHS_SESSION_LOSS);
-	return true;
+	if (xchg(&disk->geometry.verifier, verifier) != verifier &&
+	    READ_ONCE(disk->dirty))
+		vxhs_disk_lose(disk);
 }
 
 /**
  * vxhs_disk_flushed - a FLUSH was answered
  * @disk: whose
  * @verifier: from the answer
- * @dirty: there were acknowledged, unflushed writes when it began
+ * @io: the FLUSH
  *
  * Context: any; the block layer sends one FLUSH of a disk at a time.
  * Return: what FLUSH is to say
  */
 blk_status_t vxhs_disk_flushed(struct vxhs_disk *disk, u64 verifier,
-			       bool dirty)
+			       const struct vxhs_io *io)
 {
 	if (unlikely(verifier != READ_ONCE(disk->geometry.verifier)))
-		vxhs_disk_verify(disk, verifier, dirty);
+		vxhs_disk_verify(disk, verifier);
+	if (unlikely(io->dirty && verifier != io->seen))
+		vxhs_disk_lose(disk);
 	return READ_ONCE(disk->lost) ? BLK_STS_IOERR : BLK_STS_OK;
 }
 
@@ -398,7 +401,7 @@ enum vxhs_reopened vxhs_disk_reopened(struct vxhs_disk *disk,
 	WRITE_ONCE(have->handle, new->handle);
 	have->lease = new->lease;
 	if (new->verifier != READ_ONCE(have->verifier))
-		vxhs_disk_verify(disk, new->verifier, false);
+		vxhs_disk_verify(disk, new->verifier);
 	if (new->size != have->size)
 		vxhs_disk_resize(disk, new->size);
 	return VXHS_REOPENED;
@@ -579,7 +582,6 @@ static struct vxhs_disk *vxhs_disk_alloc(struct vxhs_session *session,
 	kref_init(&disk->ref);
 	INIT_WORK(&disk->free_work, vxhs_disk_free_work);
 	INIT_WORK(&disk->remove_work, vxhs_disk_remove_work);
-	spin_lock_init(&disk->verifier_lock);
 	INIT_WORK(&disk->scan_work, vxhs_disk_scan_work);
 	init_completion(&disk->scanned);
 	kref_get(&session->ref);
@@ -628,6 +630,7 @@ struct vxhs_disk *vxhs_disk_attach(const struct vxhs_attach *attach,
 	ret = vxhs_disk_add(disk, extack);
 	if (ret)
 		goto err_close;
+	vxhs_recovery_show_disk(session, disk);
 	vxhs_disk_get(disk);	/* the caller's */
 	vxhs_netlink_notify(VXHS_CHANGE_ATTACHED, session, disk);
 	/* From here on others find it, and may detach it. */

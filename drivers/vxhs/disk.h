@@ -16,6 +16,7 @@
 #include "wire.h"
 
 struct netlink_ext_ack;
+struct vxhs_io;
 
 #define VXHS_MAX_DISKS		BIT(20)
 #define VXHS_NEVER		U32_MAX	/* of a time-out: for ever */
@@ -111,13 +112,13 @@ struct vxhs_set {
  * @open: by lane: it was opened on its connection, see vxhs_disk_is_open()
  * @refuse: 0, or the status of every request; set under lanes_lock
  * @dead: detached by force; under lanes_lock, as the next four
+ * @shown: its block device is there: recovery takes care of it
  * @waits: its requests wait for a server since @waits_since
  * @waits_since: jiffies
  * @sick: its OPEN was answered AGAIN: others come first
  * @loss_told: of @lost
  * @round: of the session's OPENs, in which it was last tried
  * @remove_work: ends a disk that was detached by force
- * @verifier_lock: protects @lost and geometry.verifier, any context
  * @dirty: writes were acknowledged since the last FLUSH was sent
  * @lost: acknowledged, unflushed writes may be lost: every FLUSH fails
  * @errors: requests failed
@@ -143,13 +144,13 @@ struct vxhs_disk {
 	DECLARE_BITMAP(open, VXHS_MAX_LANES);
 	blk_status_t		refuse;
 	bool			dead;
+	bool			shown;
 	bool			waits;
 	unsigned long		waits_since;
 	bool			sick;
 	bool			loss_told;
 	unsigned int		round;
 	struct work_struct	remove_work;
-	spinlock_t		verifier_lock;	/* loss of data */
 	bool			detaching;
 	bool			dirty;
 	bool			lost;
@@ -189,6 +190,31 @@ static inline bool vxhs_disk_begin_flush(struct vxhs_disk *disk)
 	return READ_ONCE(disk->dirty) && xchg(&disk->dirty, false);
 }
 
+/* Is it one that recovery opens?  session->commands or lanes_lock held */
+static inline bool vxhs_disk_works(const struct vxhs_disk *disk)
+{
+	return disk->shown && !disk->dead && !disk->failed;
+}
+
+void vxhs_disk_lose(struct vxhs_disk *disk);
+
+/**
+ * vxhs_disk_unflushed - there is something that is acknowledged and not durable
+ * @disk: any
+ * @seen: its verifier when that was sent
+ *
+ * If the verifier has changed since, it may be lost already.
+ *
+ * Context: any.
+ */
+static inline void vxhs_disk_unflushed(struct vxhs_disk *disk, u64 seen)
+{
+	if (!READ_ONCE(disk->dirty))
+		WRITE_ONCE(disk->dirty, true);
+	if (unlikely(seen != READ_ONCE(disk->geometry.verifier)))
+		vxhs_disk_lose(disk);
+}
+
 struct vxhs_disk *vxhs_disk_attach(const struct vxhs_attach *attach,
 				   struct netlink_ext_ack *extack);
 int vxhs_disk_detach(unsigned int index, bool force,
@@ -205,7 +231,7 @@ enum vxhs_reopened vxhs_disk_reopened(struct vxhs_disk *disk,
 				      const struct vxhs_geometry *new,
 				      const char **reason);
 blk_status_t vxhs_disk_flushed(struct vxhs_disk *disk, u64 verifier,
-			       bool dirty);
+			       const struct vxhs_io *io);
 
 int vxhs_disk_init(void);
 void vxhs_disk_exit(void);

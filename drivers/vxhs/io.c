@@ -41,8 +41,8 @@ static void vxhs_io_account(struct vxhs_disk *disk, const struct vxhs_io *io)
 	/* A FLUSH that failed has flushed nothing. */
 	if (unlikely(io->dirty && io->status != BLK_STS_OK))
 		dirty = true;
-	if (dirty && !READ_ONCE(disk->dirty))
-		WRITE_ONCE(disk->dirty, true);
+	if (dirty)
+		vxhs_disk_unflushed(disk, io->seen);
 }
 
 /**

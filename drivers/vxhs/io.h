@@ -79,7 +79,8 @@ struct vxhs_slot {
  * @dirty: of a FLUSH: there was something to flush
  * @epoch: in which it was last sent, 0 if it never was
  * @sequence: its place among what was sent on its lane
- * @parked: when the lane that carried it ended, jiffies
+ * @fenced: parked: when the server has fenced it at the latest, jiffies
+ * @seen: the disk's verifier when it was sent
  * @resend: its data was damaged on the way: queue it again
  * @resends: how often that was done
  * @verifier: receiver: FLUSH's body
@@ -101,7 +102,8 @@ struct vxhs_io {
 	u8			resends;
 	u32			epoch;
 	u32			sequence;
-	unsigned long		parked;
+	unsigned long		fenced;
+	u64			seen;
 	struct vxhs_flush_rsp	verifier;
 };
 

@@ -381,14 +381,13 @@ static void vxhs_lane_set_options(struct sock *sk)
 }
 
 /* Task, may sleep. */
-static void vxhs_lane_release_socket(struct vxhs_lane *lane)
+static void vxhs_lane_release_socket(struct socket *sock)
 {
-	struct sock *sk = lane->sock->sk;
+	struct sock *sk = sock->sk;
 
 	sock_hold(sk);
 	/* Linger 0: resets, and purges the write queue. */
-	sock_release(lane->sock);
-	lane->sock = NULL;
+	sock_release(sock);
 	/*
 	 * Only now that no packet finds it any more: the backlog must not hold
 	 * packets from the reserves when the flag goes.
@@ -397,14 +396,14 @@ static void vxhs_lane_release_socket(struct vxhs_lane *lane)
 	sock_put(sk);
 }
 
-static int vxhs_lane_bind(struct vxhs_lane *lane,
+static int vxhs_lane_bind(struct vxhs_lane *lane, struct socket *sock,
 			  struct netlink_ext_ack *extack)
 {
 	struct vxhs_session *session = lane->session;
 	int ret;
 
 	if (session->key.ifindex) {
-		ret = sock_bindtoindex(lane->sock->sk, session->key.ifindex,
+		ret = sock_bindtoindex(sock->sk, session->key.ifindex,
 				       true);
 		if (ret) {
 			NL_SET_ERR_MSG(extack,
@@ -413,7 +412,7 @@ static int vxhs_lane_bind(struct vxhs_lane *lane,
 		}
 	}
 	if (session->key.source.ss_family) {
-		ret = kernel_bind(lane->sock,
+		ret = kernel_bind(sock,
 				  (struct sockaddr *)&session->key.source,
 				  sizeof(session->key.source));
 		if (ret) {
@@ -484,7 +483,6 @@ int vxhs_lane_connect(struct vxhs_lane *lane, struct sockaddr_storage *portal,
 		return ret;
 	}
 	sk = sock->sk;
-	lane->sock = sock;
 	lane->dialect = VXHS_DIALECT_V34;
 	lane->features = 0;
 	lane->max_inflight = VXHS_V34_INFLIGHT;
@@ -498,7 +496,7 @@ int vxhs_lane_connect(struct vxhs_lane *lane, struct sockaddr_storage *portal,
 	vxhs_receive_reset(lane);
 	vxhs_lane_set_options(sk);
 
-	ret = vxhs_lane_bind(lane, extack);
+	ret = vxhs_lane_bind(lane, sock, extack);
 	if (ret)
 		goto err_sock;
 
@@ -522,15 +520,19 @@ int vxhs_lane_connect(struct vxhs_lane *lane, struct sockaddr_storage *portal,
 	}
 	sk->sk_sndtimeo = MAX_SCHEDULE_TIMEOUT;
 
+	/* Only now the worker may find it. */
+	mutex_lock(&lane->tx.lock);
+	lane->sock = sock;
 	WRITE_ONCE(lane->state, VXHS_LANE_UP);
 	vxhs_lane_set_callbacks(lane);
+	mutex_unlock(&lane->tx.lock);
 	/* A reset that came before the callbacks were there. */
 	if (READ_ONCE(sk->sk_state) != TCP_ESTABLISHED)
 		vxhs_lane_fail(lane, "server closed the connection");
 	return 0;
 
 err_sock:
-	vxhs_lane_release_socket(lane);
+	vxhs_lane_release_socket(sock);
 	return ret;
 }
 
@@ -603,7 +605,8 @@ void vxhs_lane_abort(struct vxhs_lane *lane)
 		vxhs_lane_restore_callbacks(lane);
 		release_sock(sock->sk);
 
-		vxhs_lane_release_socket(lane);
+		vxhs_lane_release_socket(sock);
+		lane->sock = NULL;
 	}
 	vxhs_send_drop_batch(lane);
 	mutex_unlock(&tx->lock);
@@ -687,6 +690,7 @@ static int vxhs_lane_do_command(struct vxhs_lane *lane, unsigned long deadline)
 	case VXHS_COMMAND_SENT:
 		/* The reply may still come, and must find its tag. */
 		command->state = VXHS_COMMAND_ABANDONED;
+		command->abandoned = jiffies;
 		command->error = -ETIMEDOUT;
 		break;
 	default:
@@ -696,15 +700,20 @@ static int vxhs_lane_do_command(struct vxhs_lane *lane, unsigned long deadline)
 	return command->error;
 }
 
-static bool vxhs_lane_command_idle(struct vxhs_command *command)
+static bool vxhs_lane_command_idle(struct vxhs_lane *lane)
 {
-	bool idle;
+	struct vxhs_command *command = &lane->command;
+	bool idle, late;
 
 	spin_lock_bh(&command->lock);
 	idle = command->state == VXHS_COMMAND_IDLE;
 	if (idle)
 		command->generation++;
+	late = command->state == VXHS_COMMAND_ABANDONED && lane->kato &&
+	       time_after(jiffies, command->abandoned + 2 * lane->kato);
 	spin_unlock_bh(&command->lock);
+	if (late)
+		vxhs_lane_fail(lane, "server does not answer a command");
 	return idle;
 }
 
@@ -733,7 +742,7 @@ int vxhs_lane_command(struct vxhs_lane *lane, u8 opcode, const void *body,
 		.payload_len = body_len,
 	};
 
-	if (!vxhs_lane_command_idle(command))
+	if (!vxhs_lane_command_idle(lane))
 		return -EBUSY;
 	if (lane->features & VXHS_F_DATA_CRC)
 		req.payload_crc = vxhs_wire_crc(body, body_len);
@@ -762,7 +771,7 @@ static int vxhs_lane_v34_command(struct vxhs_lane *lane, u16 opcode,
 		.flags = VXHS_V34_NEED_RESP | VXHS_V34_SYNC_REQ,
 	};
 
-	if (!vxhs_lane_command_idle(command))
+	if (!vxhs_lane_command_idle(lane))
 		return -EBUSY;
 	msg.cookie = vxhs_tag(command->generation, VXHS_TAG_LANE_QUEUE,
 			      VXHS_TAG_COMMAND);

@@ -66,9 +66,10 @@ enum vxhs_command_state {
 
 /**
  * struct vxhs_command - the lane's own request: STAT, LOGIN, OPEN, ...
- * @lock: protects the next five fields; taken in softirq too
+ * @lock: protects the next six fields; taken in softirq too
  * @state: enum vxhs_command_state
  * @generation: of the tag
+ * @abandoned: since when nobody waits any more, jiffies
  * @out_len: bytes of @out
  * @opcode: native or v34 opcode, by the lane's dialect
  * @error: negative errno if no reply came
@@ -83,9 +84,10 @@ enum vxhs_command_state {
  * One at a time; the session's lock makes it so.
  */
 struct vxhs_command {
-	spinlock_t		lock;	/* protects the next five */
+	spinlock_t		lock;	/* protects the next six */
 	enum vxhs_command_state	state;
 	u32			generation;
+	unsigned long		abandoned;
 	u32			out_len;
 	u16			opcode;
 	int			error;

@@ -326,7 +326,7 @@ static enum vxhs_rule vxhs_receive_body_done(struct vxhs_lane *lane)
 	}
 	io->status = vxhs_disk_flushed(vxhs_io_to_rq(io)->q->queuedata,
 				       le64_to_cpu(io->verifier.verifier),
-				       io->dirty);
+				       io);
 	vxhs_receive_io_done(lane, io);
 	return VXHS_RULE_OK;
 }

@@ -140,11 +140,11 @@ static void vxhs_recovery_park(struct vxhs_session *session,
 		}
 		io->status = BLK_STS_OK;
 		io->resend = false;
-		io->parked = jiffies;
+		io->fenced = jiffies + 2 * (lane->kato ?: vxhs_kato(session));
 		if (io->dirty) {
 			/* A FLUSH without an answer has flushed nothing. */
 			io->dirty = false;
-			WRITE_ONCE(vxhs_io_disk(io)->dirty, true);
+			vxhs_disk_unflushed(vxhs_io_disk(io), io->seen);
 		}
 		list_add_tail(&io->entry, &sent);
 	}
@@ -198,7 +198,6 @@ static void vxhs_recovery_spread(struct vxhs_session *session)
 /* Failing by policy */
 
 struct vxhs_verdict {
-	const struct vxhs_session *session;
 	unsigned long next;		/* when to look again, jiffies */
 	bool later;			/* @next is valid */
 };
@@ -220,16 +219,13 @@ static bool vxhs_recovery_fails(struct vxhs_io *io, void *data)
 	struct vxhs_verdict *verdict = data;
 	struct vxhs_disk *disk = vxhs_io_disk(io);
 	blk_status_t refuse = READ_ONCE(disk->refuse);
-	unsigned long until;
 
 	if (!refuse)
 		return false;
-	if (io->epoch && vxhs_io_modifies(io) && !disk->dead && !disk->failed) {
-		until = io->parked + 2 * vxhs_kato(verdict->session);
-		if (time_before(jiffies, until)) {
-			vxhs_recovery_due(verdict, until);
-			return false;
-		}
+	if (io->epoch && vxhs_io_modifies(io) && !disk->dead &&
+	    !disk->failed && time_before(jiffies, io->fenced)) {
+		vxhs_recovery_due(verdict, io->fenced);
+		return false;
 	}
 	io->status = refuse;
 	return true;
@@ -252,6 +248,8 @@ static void vxhs_recovery_check_disk(struct vxhs_session *session,
 	u32 tmo = READ_ONCE(disk->policy.fast_io_fail_ms);
 	unsigned long until;
 
+	if (!disk->shown)
+		return;
 	if (disk->lost && !disk->loss_told)
 		vxhs_disk_tell(disk, VXHS_CHANGE_LOSS);
 	disk->loss_told = disk->lost;
@@ -290,7 +288,7 @@ refuse:
 /* lanes_lock held.  Return: in how many jiffies to look again, or -1 */
 static long vxhs_recovery_apply_policy(struct vxhs_session *session)
 {
-	struct vxhs_verdict verdict = { .session = session };
+	struct vxhs_verdict verdict = {};
 	struct vxhs_io *io, *next;
 	struct vxhs_disk *disk;
 	bool waiting = false;
@@ -515,6 +513,11 @@ static void vxhs_recovery_work(struct work_struct *work)
 
 /* Reconnecting */
 
+static unsigned long vxhs_recovery_deadline(const struct vxhs_session *session)
+{
+	return jiffies + max_t(unsigned long, vxhs_kato(session), HZ);
+}
+
 /* The lane's disks must be opened anew.  Commands held. */
 static void vxhs_recovery_forget_opens(struct vxhs_session *session,
 				       struct vxhs_lane *lane)
@@ -526,11 +529,12 @@ static void vxhs_recovery_forget_opens(struct vxhs_session *session,
 }
 
 /*
- * Bring a lane up.  Commands held: nobody else may use the lane before LOGIN.
+ * Bring a lane up, the @first one of an epoch or a further one.  Commands held:
+ * nobody else may use the lane before LOGIN.
  * Return: 0, or a negative errno and the lane is down
  */
 static int vxhs_recovery_start(struct vxhs_session *session,
-			       struct vxhs_lane *lane, unsigned long deadline,
+			       struct vxhs_lane *lane, bool first,
 			       struct netlink_ext_ack *extack)
 {
 	int ret;
@@ -541,7 +545,10 @@ static int vxhs_recovery_start(struct vxhs_session *session,
 	mutex_unlock(&session->lanes_lock);
 
 	vxhs_recovery_forget_opens(session, lane);
-	ret = vxhs_session_start_lane(session, lane, deadline, extack);
+	session->beginning = first;
+	ret = vxhs_session_start_lane(session, lane,
+				      vxhs_recovery_deadline(session), extack);
+	session->beginning = false;
 	if (!ret)
 		return 0;
 
@@ -608,6 +615,13 @@ static int vxhs_recovery_reopen(struct vxhs_session *session,
 				      &extack);
 	if (ret == -ETIMEDOUT)
 		vxhs_lane_fail(lane, "server does not answer OPEN");
+	if (ret == -EPROTO)
+		vxhs_lane_fail(lane, "the answer to OPEN is malformed");
+	if (ret == -EBUSY) {
+		/* An attach did not wait for its answer. */
+		disk->sick = true;
+		return 0;
+	}
 	if (ret < 0)
 		return ret;
 	switch (ret) {
@@ -642,9 +656,12 @@ static int vxhs_recovery_reopen(struct vxhs_session *session,
 		vxhs_recovery_fail_disk(disk, reason, VXHS_CHANGE_DISK_FAILED);
 		return 0;
 	default:
-		pr_warn("%s: %s on %s: %s\n", disk->gendisk->disk_name,
-			disk->name, session->host, reason);
-		return -EPROTO;
+		if (!disk->sick)
+			pr_warn("%s: %s on %s: %s; trying again\n",
+				disk->gendisk->disk_name, disk->name,
+				session->host, reason);
+		disk->sick = true;
+		return 0;
 	}
 }
 
@@ -656,7 +673,7 @@ static struct vxhs_disk *vxhs_recovery_next_disk(struct vxhs_session *session,
 	struct vxhs_disk *disk, *sick = NULL;
 
 	list_for_each_entry(disk, &session->disks, entry) {
-		if (disk->round == session->round || disk->dead || disk->failed)
+		if (disk->round == session->round || !vxhs_disk_works(disk))
 			continue;
 		if (!all && vxhs_disk_is_open(disk, lane->index))
 			continue;
@@ -669,22 +686,22 @@ static struct vxhs_disk *vxhs_recovery_next_disk(struct vxhs_session *session,
 
 /* LIVE, if nothing happened meanwhile.  Return: it is */
 static bool vxhs_recovery_make_live(struct vxhs_session *session,
-				    struct vxhs_lane *lane)
+				    struct vxhs_lane *lane, bool first)
 {
-	bool was_live = vxhs_session_live(session);
 	bool done = false;
 	u32 actions;
 
 	mutex_lock(&session->lanes_lock);
 	session->starting = NULL;
-	if (!vxhs_session_closing(session) &&
-	    was_live == vxhs_session_live(session) &&
+	/* First of an epoch while requests wait, or one more of a live one. */
+	if (!vxhs_session_closing(session) && !session->holding &&
+	    first != vxhs_session_live(session) &&
 	    cmpxchg(&lane->state, VXHS_LANE_UP, VXHS_LANE_LIVE) ==
 	    VXHS_LANE_UP) {
 		done = true;
 		lane->failures = 0;
 		actions = vxhs_session_event(session, VXHS_SESSION_OPENED);
-		if (!was_live) {
+		if (first) {
 			session->live_since = jiffies;
 			session->recoveries++;
 			pr_info("%s: back after %u ms, epoch %u\n",
@@ -693,7 +710,7 @@ static bool vxhs_recovery_make_live(struct vxhs_session *session,
 				session->epoch);
 		}
 		vxhs_recovery_do(session, actions);
-		if (!was_live)
+		if (first)
 			vxhs_netlink_notify(VXHS_CHANGE_RECOVERED, session,
 					    NULL);
 		vxhs_recovery_spread(session);
@@ -714,7 +731,7 @@ static bool vxhs_recovery_serves(struct vxhs_session *session,
 	bool waits = false;
 
 	list_for_each_entry(disk, &session->disks, entry) {
-		if (disk->dead || disk->failed)
+		if (!vxhs_disk_works(disk))
 			continue;
 		if (vxhs_disk_is_open(disk, lane->index))
 			return true;
@@ -725,12 +742,13 @@ static bool vxhs_recovery_serves(struct vxhs_session *session,
 
 /*
  * OPEN every disk on a lane that is up; it is made live as soon as one of them
- * may use it.  @all: also those that are open there already.
+ * may use it.  @first: of its epoch; @all: also what is open there already.
  * Return: 0, -EAGAIN if none was opened, another negative errno if the lane
  * broke
  */
 static int vxhs_recovery_open_all(struct vxhs_session *session,
-				  struct vxhs_lane *lane, bool all)
+				  struct vxhs_lane *lane, bool first,
+				  bool all)
 {
 	bool live = vxhs_lane_is_live(lane);
 	struct vxhs_disk *disk;
@@ -749,7 +767,8 @@ static int vxhs_recovery_open_all(struct vxhs_session *session,
 		if (ret)
 			break;
 		if (!live && vxhs_recovery_serves(session, lane)) {
-			live = vxhs_recovery_make_live(session, lane);
+			live = vxhs_recovery_make_live(session, lane,
+						       first);
 			if (!live)
 				ret = -ENOTCONN;
 		} else if (live && disk) {
@@ -768,16 +787,23 @@ static int vxhs_recovery_open_all(struct vxhs_session *session,
 	return ret;
 }
 
-/* Ends a lane that was brought up, and not made live. */
-static void vxhs_recovery_give_up(struct vxhs_session *session,
+/*
+ * Ends a lane that was brought up, and not made live.
+ * Return: false if it was: then it is not ours any more
+ */
+static bool vxhs_recovery_give_up(struct vxhs_session *session,
 				  struct vxhs_lane *lane)
 {
+	bool ours;
+
 	mutex_lock(&session->lanes_lock);
-	if (session->starting == lane) {
+	ours = session->starting == lane;
+	if (ours) {
 		vxhs_recovery_abort(session, lane);
 		session->starting = NULL;
 	}
 	mutex_unlock(&session->lanes_lock);
+	return ours;
 }
 
 static void vxhs_recovery_report(struct vxhs_session *session,
@@ -792,11 +818,6 @@ static void vxhs_recovery_report(struct vxhs_session *session,
 		message ?: "does not answer");
 }
 
-static unsigned long vxhs_recovery_deadline(const struct vxhs_session *session)
-{
-	return jiffies + max_t(unsigned long, vxhs_kato(session), HZ);
-}
-
 /* One attempt at the first lane of a new epoch. */
 static int vxhs_recovery_try_epoch(struct vxhs_session *session)
 {
@@ -806,12 +827,11 @@ static int vxhs_recovery_try_epoch(struct vxhs_session *session)
 	int ret;
 
 	mutex_lock(&session->commands);
-	if (session->login_sent) {
+	if (session->login_sent || session->dialect == VXHS_DIALECT_V34) {
 		WRITE_ONCE(session->epoch, session->epoch + 1);
 		session->login_sent = false;
 	}
-	ret = vxhs_recovery_start(session, lane,
-				  vxhs_recovery_deadline(session), &extack);
+	ret = vxhs_recovery_start(session, lane, true, &extack);
 	mutex_unlock(&session->commands);
 	if (ret) {
 		vxhs_session_event(session, VXHS_SESSION_LOGIN_FAILED);
@@ -823,7 +843,7 @@ static int vxhs_recovery_try_epoch(struct vxhs_session *session)
 	/* Drain there, or find out that the disks are elsewhere. */
 	until = jiffies + 2 * vxhs_kato(session);
 	do {
-		ret = vxhs_recovery_open_all(session, lane, false);
+		ret = vxhs_recovery_open_all(session, lane, true, false);
 		if (ret != -EAGAIN)
 			break;
 		if (session->key.nr_portals > 1) {
@@ -833,7 +853,9 @@ static int vxhs_recovery_try_epoch(struct vxhs_session *session)
 		schedule_timeout_uninterruptible(VXHS_OPEN_RETRY);
 	} while (time_before(jiffies, until) && !vxhs_session_closing(session));
 	if (ret) {
-		vxhs_recovery_give_up(session, lane);
+		/* It was live, then broke: that is an event of its own. */
+		if (!vxhs_recovery_give_up(session, lane))
+			return 0;
 		vxhs_recovery_report(session, ret == -EAGAIN ?
 				     "it does not hold the vdisks yet" :
 				     READ_ONCE(lane->reason));
@@ -930,14 +952,12 @@ static unsigned long vxhs_recovery_join(struct vxhs_session *session,
 	mutex_lock(&session->commands);
 	ret = vxhs_session_live(session) ? 0 : -ENOTCONN;
 	if (!ret)
-		ret = vxhs_recovery_start(session, lane,
-					  vxhs_recovery_deadline(session),
-					  &extack);
+		ret = vxhs_recovery_start(session, lane, false, &extack);
 	mutex_unlock(&session->commands);
 	if (!ret) {
-		ret = vxhs_recovery_open_all(session, lane, false);
-		if (ret)
-			vxhs_recovery_give_up(session, lane);
+		ret = vxhs_recovery_open_all(session, lane, false, false);
+		if (ret && !vxhs_recovery_give_up(session, lane))
+			return VXHS_OPEN_RETRY;
 	}
 	if (!ret || !vxhs_session_live(session))
 		return VXHS_OPEN_RETRY;
@@ -962,7 +982,7 @@ static bool vxhs_recovery_all_open(struct vxhs_session *session,
 	struct vxhs_disk *disk;
 
 	list_for_each_entry(disk, &session->disks, entry) {
-		if (!disk->dead && !disk->failed &&
+		if (vxhs_disk_works(disk) &&
 		    !vxhs_disk_is_open(disk, lane->index))
 			return false;
 	}
@@ -987,7 +1007,8 @@ static void vxhs_recovery_complete(struct vxhs_session *session)
 
 		if (!vxhs_lane_is_live(lane))
 			continue;
-		if (vxhs_recovery_open_all(session, lane, reread) == -ESTALE)
+		if (vxhs_recovery_open_all(session, lane, false, reread) ==
+		    -ESTALE)
 			vxhs_recovery_told(session, VXHS_SESSION_EPOCH_OVER);
 		reread = false;
 	}
@@ -1100,18 +1121,47 @@ void vxhs_recovery_kill_disk(struct vxhs_session *session,
 	bool found;
 
 	vxhs_session_event(session, VXHS_SESSION_FORCE);
-	do {
+	mutex_lock(&session->lanes_lock);
+	disk->dead = true;
+	vxhs_recovery_refuse(disk, BLK_STS_TRANSPORT);
+	mutex_unlock(&session->lanes_lock);
+	for (;;) {
+		/* Takes each tx.lock: who sends has seen that it may not. */
+		vxhs_recovery_wake(session);
+		flush_delayed_work(&session->recover);
 		mutex_lock(&session->lanes_lock);
-		disk->dead = true;
-		vxhs_recovery_refuse(disk, BLK_STS_TRANSPORT);
 		found = vxhs_recovery_fail_carriers(session, disk,
 						    time_after(jiffies, until));
 		mutex_unlock(&session->lanes_lock);
-		vxhs_recovery_wake(session);
-		flush_delayed_work(&session->recover);
-		if (found)
-			schedule_timeout_uninterruptible(HZ / 50 + 1);
-	} while (found);
+		if (!found)
+			break;
+		schedule_timeout_uninterruptible(HZ / 50 + 1);
+	}
+}
+
+/**
+ * vxhs_recovery_show_disk - a new disk's block device is there
+ * @session: whose
+ * @disk: which
+ *
+ * Until now recovery left it alone; an epoch that began meanwhile has not opened
+ * it.
+ *
+ * Context: task, may sleep.
+ */
+void vxhs_recovery_show_disk(struct vxhs_session *session,
+			     struct vxhs_disk *disk)
+{
+	mutex_lock(&session->lanes_lock);
+	disk->shown = true;
+	if (!vxhs_session_live(session)) {
+		disk->waits = true;
+		disk->waits_since = jiffies;
+	}
+	mutex_unlock(&session->lanes_lock);
+	if (disk->epoch != READ_ONCE(session->epoch))
+		vxhs_recovery_connect_in(session, 0);
+	vxhs_recovery_wake(session);
 }
 
 /**

@@ -13,6 +13,8 @@ void vxhs_recovery_stop(struct vxhs_session *session);
 void vxhs_recovery_wake(struct vxhs_session *session);
 void vxhs_recovery_told(struct vxhs_session *session, unsigned int flag);
 void vxhs_recovery_portals_changed(struct vxhs_session *session, bool ours);
+void vxhs_recovery_show_disk(struct vxhs_session *session,
+			     struct vxhs_disk *disk);
 void vxhs_recovery_kill_disk(struct vxhs_session *session,
 			     struct vxhs_disk *disk);
 

@@ -353,6 +353,7 @@ static bool vxhs_send_add_io(struct vxhs_lane *lane, struct vxhs_io *io,
 
 	io->epoch = READ_ONCE(lane->session->epoch);
 	io->sequence = tx->sequence++;
+	io->seen = READ_ONCE(vxhs_io_disk(io)->geometry.verifier);
 	/* What was answered before it is sent is what FLUSH covers. */
 	if (io->opcode == VXHS_OP_FLUSH)
 		io->dirty = vxhs_disk_begin_flush(rq->q->queuedata);

@@ -237,17 +237,6 @@ static int vxhs_session_login(struct vxhs_session *session,
 	return 0;
 }
 
-static bool vxhs_session_lanes_live(const struct vxhs_session *session)
-{
-	unsigned int i;
-
-	for (i = 0; i < session->nr_lanes; i++) {
-		if (vxhs_lane_is_live(session->lanes[i]))
-			return true;
-	}
-	return false;
-}
-
 /* Does it wait for a server? */
 static bool vxhs_session_is_down(const struct vxhs_session *session)
 {
@@ -266,7 +255,7 @@ static int vxhs_session_check_grant(struct vxhs_session *session,
 				    struct netlink_ext_ack *extack)
 {
 	struct vxhs_grant *have = &session->grant;
-	bool first = !vxhs_session_lanes_live(session);
+	bool first = session->beginning;
 
 	if (!have->max_io) {
 		*have = *grant;
@@ -804,7 +793,9 @@ void vxhs_session_remove_disk(struct vxhs_session *session,
 	session->nr_disks--;
 	list_del(&disk->entry);
 	mutex_unlock(&session->lanes_lock);
-	if (session->nr_disks && !disk->failed)	/* else LOGOUT will do */
+	/* Else LOGOUT will do; or the handle is another disk's by now. */
+	if (session->nr_disks && !disk->failed &&
+	    disk->epoch == session->epoch)
 		vxhs_session_close_handle(session, disk->geometry.handle);
 	mutex_unlock(&session->commands);
 	memalloc_noio_restore(noio);

@@ -100,6 +100,7 @@ struct vxhs_session_policy {
  * @attempts: how often the portals were tried in vain
  * @tried: how many of them in this round
  * @round: of OPENs, for disk->round
+ * @beginning: the lane that logs in is the first of its epoch; under @commands
  * @login_sent: a LOGIN with this epoch was sent
  * @shutting_down: the host does, since @shutdown_since
  * @shutdown_since: jiffies
@@ -153,6 +154,7 @@ struct vxhs_session {
 	unsigned int		attempts;
 	unsigned int		tried;
 	unsigned int		round;
+	bool			beginning;
 	bool			login_sent;
 	bool			shutting_down;
 	unsigned long		shutdown_since;
