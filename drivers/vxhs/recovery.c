@@ -1144,8 +1144,8 @@ void vxhs_recovery_kill_disk(struct vxhs_session *session,
  * @session: whose
  * @disk: which
  *
- * Until now recovery left it alone; an epoch that began meanwhile has not opened
- * it.
+ * Until now recovery left it alone: a lane that came back meanwhile has not
+ * opened it.
  *
  * Context: task, may sleep.
  */
@@ -1159,7 +1159,7 @@ void vxhs_recovery_show_disk(struct vxhs_session *session,
 		disk->waits_since = jiffies;
 	}
 	mutex_unlock(&session->lanes_lock);
-	if (disk->epoch != READ_ONCE(session->epoch))
+	if (vxhs_session_live(session))
 		vxhs_recovery_connect_in(session, 0);
 	vxhs_recovery_wake(session);
 }
