@@ -315,8 +315,14 @@ void vxhs_disk_tell(struct vxhs_disk *disk, enum vxhs_change change)
  */
 void vxhs_disk_lose(struct vxhs_disk *disk)
 {
-	if (!(disk->geometry.caps & VXHS_CAP_FLUSH) ||
-	    xchg(&disk->lost, true))
+	u64 verifier = READ_ONCE(disk->geometry.verifier);
+	bool again;
+
+	if (!(disk->geometry.caps & VXHS_CAP_FLUSH))
+		return;
+	/* More than one request may notice the same loss. */
+	again = xchg(&disk->lost, true);
+	if (xchg(&disk->lost_with, verifier) == verifier && again)
 		return;
 	atomic64_inc(&disk->losses);
 	pr_err_ratelimited("vxhs%u: %s may have lost acknowledged writes: every FLUSH fails from now on; check the data, then run vxhsctl ack-loss\n",

@@ -121,6 +121,7 @@ struct vxhs_set {
  * @remove_work: ends a disk that was detached by force
  * @dirty: writes were acknowledged since the last FLUSH was sent
  * @lost: acknowledged, unflushed writes may be lost: every FLUSH fails
+ * @lost_with: the verifier that told of the newest loss
  * @errors: requests failed
  * @resends: requests sent again, for their data was damaged on the way
  * @losses: how often acknowledged, unflushed writes may have been lost
@@ -154,6 +155,7 @@ struct vxhs_disk {
 	bool			detaching;
 	bool			dirty;
 	bool			lost;
+	u64			lost_with;
 	atomic64_t		errors;
 	atomic64_t		resends;
 	atomic64_t		losses;

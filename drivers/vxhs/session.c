@@ -717,8 +717,9 @@ static int vxhs_session_try_add(struct vxhs_session *session,
 	mutex_lock(&session->commands);
 	lane = vxhs_session_pick(session, 0);
 	if (!vxhs_lane_is_live(lane)) {
-		NL_SET_ERR_MSG(extack,
-			       "the connections to the server just broke; try again");
+		NL_SET_ERR_MSG_FMT(extack,
+				   "server, connection broke: %.50s",
+				   READ_ONCE(session->reason) ?: "try again");
 		goto out;
 	}
 	ret = vxhs_session_open_vdisk(session, lane, &open, &geometry, deadline,

@@ -487,8 +487,8 @@ def numbers_of_lanes_that_are_refused():
         detach(device)
         vm.gone(d)
     with vxhs.V34Server(disks()) as d:
-        refused('at most 8', 'attach', host(d), 'd', '--lanes', 7,
-                '--poll-lanes', 2)
+        refused('at most 8', 'attach', host(d), 'd', '--lanes', 8,
+                '--poll-lanes', 1)
         device = attach(d, 'd', '--lanes', 7, '--poll-lanes', 1)
         settle()
         verified(device, '--hipri=1 --iodepth=16 --io_size=1m', size=1)
