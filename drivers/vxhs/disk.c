@@ -327,7 +327,7 @@ void vxhs_disk_lose(struct vxhs_disk *disk)
 	atomic64_inc(&disk->losses);
 	pr_err_ratelimited("vxhs%u: %s may have lost acknowledged writes: every FLUSH fails from now on; check the data, then run vxhsctl ack-loss\n",
 			   disk->index, disk->session->host);
-	vxhs_recovery_told(disk->session, VXHS_SESSION_LOSS);
+	vxhs_recovery_wake(disk->session);
 }
 
 /*

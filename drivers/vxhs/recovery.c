@@ -495,7 +495,6 @@ static void vxhs_recovery_work(struct work_struct *work)
 		vxhs_recovery_do(session,
 				 vxhs_session_event(session,
 						    VXHS_SESSION_DRAINED));
-	test_and_clear_bit(VXHS_SESSION_LOSS, &session->flags);
 	delay = vxhs_recovery_apply_policy(session);
 	if (vxhs_session_live(session)) {
 		vxhs_recovery_spread(session);

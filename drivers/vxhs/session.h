@@ -182,7 +182,6 @@ struct vxhs_session {
 #define VXHS_SESSION_EPOCH_OVER	0	/* it does not know the session */
 #define VXHS_SESSION_AWAY	1	/* it goes away */
 #define VXHS_SESSION_REREAD	2	/* something of a vdisk has changed */
-#define VXHS_SESSION_LOSS	3	/* a verifier changed */
 
 /** vxhs_session_default_lanes - lanes of a session if nobody says how many */
 static inline unsigned int vxhs_session_default_lanes(void)
