@@ -683,7 +683,7 @@ static struct vxhs_disk *vxhs_recovery_next_disk(struct vxhs_session *session,
 	return sick;
 }
 
-/* LIVE, if nothing happened meanwhile.  Return: it is */
+/* LIVE, if nothing happened meanwhile.  Return: it is; else still our lane */
 static bool vxhs_recovery_make_live(struct vxhs_session *session,
 				    struct vxhs_lane *lane, bool first)
 {
@@ -691,13 +691,13 @@ static bool vxhs_recovery_make_live(struct vxhs_session *session,
 	u32 actions;
 
 	mutex_lock(&session->lanes_lock);
-	session->starting = NULL;
 	/* First of an epoch while requests wait, or one more of a live one. */
 	if (!vxhs_session_closing(session) && !session->holding &&
 	    first != vxhs_session_live(session) &&
 	    cmpxchg(&lane->state, VXHS_LANE_UP, VXHS_LANE_LIVE) ==
 	    VXHS_LANE_UP) {
 		done = true;
+		session->starting = NULL;
 		lane->failures = 0;
 		actions = vxhs_session_event(session, VXHS_SESSION_OPENED);
 		if (first) {
@@ -713,8 +713,6 @@ static bool vxhs_recovery_make_live(struct vxhs_session *session,
 			vxhs_netlink_notify(VXHS_CHANGE_RECOVERED, session,
 					    NULL);
 		vxhs_recovery_spread(session);
-	} else if (READ_ONCE(lane->state) != VXHS_LANE_DOWN) {
-		vxhs_recovery_abort(session, lane);
 	}
 	mutex_unlock(&session->lanes_lock);
 	if (done)
