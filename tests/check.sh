@@ -88,22 +88,20 @@ machine() {
 	step "$name-kernel" 60 "$top/tests/lib/klog-check.sh" "$klog"
 }
 
-part_uml() {
+# What is run in a guest, a line each.
+guests_uml() {
 	local test
-	step uml-kernel 3000 tests/uml/build.sh
-	step uml-module 600 flock build/.lock make tools uml-module
-	machine kunit 300 uml -- tests/uml/kunit.sh
+	echo machine kunit 300 uml -- tests/uml/kunit.sh
 	for test in tests/functional/uml_*; do
-		[ -x "$test" ] || continue
-		machine "$(basename "${test%.*}")" 1200 uml -- \
-			tests/uml/leak-check.sh "$test"
+		[ ! -x "$test" ] ||
+			echo machine "$(basename "${test%.*}")" 1200 uml -- \
+				tests/uml/leak-check.sh "$test"
 	done
 }
 
-part_vm() {
+guests_vm() {
 	local test name n options
-	step vm-module 600 flock build/.lock make tools vm-module
-	step demo 900 make -s demo
+	echo step demo 900 make -s demo
 	for test in tests/functional/vm_*; do
 		[ -x "$test" ] || continue
 		name=$(basename "${test%.*}")
@@ -111,23 +109,35 @@ part_vm() {
 		# times: "# vm-run: OPTIONS OF tests/vm/run -- env NAME=VALUE".
 		n=1
 		while read -r _ _ options; do
-			# shellcheck disable=SC2086
-			machine "$name" 1200 vm $options "$test"
+			echo machine "$name" 1200 vm "$options" "$test"
 			n=$((n + 1))
 			name=$(basename "${test%.*}")-$n
 		done < <(grep -a '^# vm-run: ' "$test" || echo '# vm-run: --')
 	done
 }
 
+part_uml() {
+	step uml-kernel 3000 tests/uml/build.sh >&3
+	step uml-module 600 flock build/.lock make tools uml-module >&3
+	guests_uml
+}
+
+part_vm() {
+	step vm-module 600 flock build/.lock make tools vm-module >&3
+	guests_vm
+}
+
 SECONDS=0
 for part in build unit; do
 	case " ${parts[*]} " in *" $part "*) "part_$part" ;; esac
 done
-# These two wait for emulation, each of its own kind: side by side.
+# Guests wait more than they compute: two at a time, those whose module is built.
+export top out
+export -f step machine
+exec 3>&1
 for part in uml vm; do
 	case " ${parts[*]} " in *" $part "*) "part_$part" & ;; esac
-done
-wait
+done | xargs -r -P 2 -L 1 bash -c '"$@"' check >&3
 
 passed=0 failed=0
 for count in "$out"/*.count; do
