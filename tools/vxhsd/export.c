@@ -407,6 +407,8 @@ void exports_sweep(void)
 	control_lock();
 	for (pos = &table; (x = *pos); ) {
 		if (atomic_load(&x->refs)) {
+			if (x->ours)
+				export_end_grace(x);
 			if (!x->opens && atomic_load(&x->exclusive))
 				export_update_exclusive(x);
 			pos = &x->next;
@@ -504,7 +506,7 @@ struct export *export_unstored(const struct store *st)
 
 	while ((x = export_next(x))) {
 		if (x->store != st || !x->ours || !x->lease.wanted ||
-		    lease_is_stored(x))
+		    x->lease.stored == x->lease.change)
 			continue;
 		atomic_fetch_add(&x->refs, 1);
 		return x;
