@@ -40,6 +40,7 @@ extern const struct command ack_loss_command;
 extern const struct command list_command;
 extern const struct command show_command;
 extern const struct command monitor_command;
+extern const struct command leases_command;
 
 /* Values of options; above any character, so that none has a short form. */
 enum {
