@@ -12,10 +12,10 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
-from harness import (Vxhsd, check, equal, eventually, main, run_vxhsd, test,
-                     tmpdir)
+from harness import (Vxhsd, check, equal, eventually, leases, main, run_vxhsd,
+                     test, tmpdir)
 from vxhs import (AGAIN, BUSY, GOING_AWAY, OK, RO, RW, STALE, TAKE_OVER,
-                  NativeClient)
+                  client, opened)
 
 M = 1 << 20
 F_OFD_GETLK, F_OFD_SETLK = 36, 37
@@ -69,17 +69,6 @@ class Pair:
         for d in self.a, self.b:
             if d in Vxhsd.running:
                 d.__exit__(kind, *exc)
-
-
-def client(d, name='d', kato=5000, **kw):
-    return NativeClient(d.addr, d.port, name, kato=kato, **kw)
-
-
-def opened(d, name='d', lease=0, options=0, **kw):
-    c = client(d, name, **kw)
-    status, g = c.open(name, RW, options, lease)
-    equal(status, OK, 'OPEN')
-    return c, g
 
 
 def waits(d, name='d', **kw):
@@ -239,6 +228,30 @@ def an_export_that_comes_later_belongs_to_the_group():
         c, _ = opened(p.b, 'new')
         waits(p.a)
         c.logout()
+
+
+@test
+def vxhsctl_tells_who_serves_and_who_holds_a_shared_vdisk():
+    with Pair(('d', 'e')) as p:
+        equal(leases(p.dir)['server'], None)
+        c, g = opened(p.a)
+
+        def is_with(server):
+            found = leases(p.dir)
+            equal(found['server']['pid'], server.pid)
+            equal([(x['vdisk'], x['state'], x['lease'], x['session'])
+                   for x in found['leases']],
+                  [('d', 'held', g.lease, '%016x' % c.session)])
+
+        is_with(p.a)
+        p.a.kill()
+        found = leases(p.dir)
+        equal((found['server'], found['leases'][0]['state']), (None, 'kept'))
+        n, _ = opened(p.b, session=c.session, epoch=2, lease=g.lease)
+        is_with(p.b)
+        n.logout()
+        eventually(lambda: not leases(p.dir)['server'], 'it is never let go')
+        equal(leases(p.dir)['leases'][0]['state'], 'free')
 
 
 @test

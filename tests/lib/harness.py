@@ -3,6 +3,7 @@
 for them. A test fails by an exception; skip(why) leaves one out."""
 
 import atexit
+import json
 import os
 import re
 import resource
@@ -149,6 +150,24 @@ def run_vxhsd(*args, timeout=20):
                           env=environment(), timeout=timeout, check=False)
     equal(done.stdout, b'', 'stdout')
     return done.returncode, done.stderr.decode()
+
+
+def run_vxhsctl(*args):
+    """(exit status, stdout, stderr)."""
+    vxhsctl = os.path.join(os.path.dirname(binary()), 'vxhsctl')
+    done = subprocess.run([vxhsctl, *args], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=environment(), timeout=60, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def leases(directory):
+    """What vxhsctl tells of the leases that a server keeps there."""
+    status, out, err = run_vxhsctl('leases', directory, '--json')
+    equal((status, err), (0, ''), 'vxhsctl leases')
+    found = json.loads(out)
+    equal(found['directory'], directory)
+    return found
 
 
 class Vxhsd:

@@ -440,6 +440,21 @@ class NativeClient:
         return status
 
 
+def client(d, vdisk='d', **kw):
+    """A client of a server (harness.Vxhsd) that does not soon fall silent."""
+    kw.setdefault('kato', 5000)
+    return NativeClient(d.addr, d.port, vdisk, **kw)
+
+
+def opened(d, vdisk='d', mode=RW, options=0, lease=0, **kw):
+    """Such a client, and the vdisk that it has opened."""
+    c = client(d, vdisk, **kw)
+    status, geometry = c.open(vdisk, mode, options, lease)
+    if status != OK:
+        raise AssertionError('OPEN: status %d' % status)
+    return c, geometry
+
+
 # ---------------------------------------------------------------- servers
 
 
