@@ -237,6 +237,9 @@ def vxhsctl_tells_who_serves_and_who_holds_a_shared_vdisk():
         c, g = opened(p.a)
 
         def is_with(server):
+            # That a holder came back is written without anybody waiting.
+            eventually(lambda: leases(p.dir)['leases'][0]['state'] == 'held',
+                       'nobody holds it')
             found = leases(p.dir)
             equal(found['server']['pid'], server.pid)
             equal([(x['vdisk'], x['state'], x['lease'], x['session'])

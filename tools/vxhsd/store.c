@@ -27,7 +27,7 @@
  * @shared: other servers use it, too; constant
  * @id: of the group of exports, if shared; constant
  * @thread: constant
- * @serving: from serving_begin(), or negative; the thread's
+ * @serving: from serving_begin(), or negative; the thread's, if there is one
  * @serve_by_us: when to complain that it is not; the thread's
  * @kick: there may be something to do; with control_lock()
  * @failing: the last lease could not be written
@@ -189,8 +189,6 @@ static void *store_run(void *arg)
 		control_wait(&st->kick, wait);
 	}
 	control_unlock();
-	if (st->serving >= 0)
-		serving_end(st->serving);
 	return NULL;
 }
 
@@ -223,6 +221,8 @@ static int find_group(struct store *st, struct err *err)
 
 static void store_free(struct store *st)
 {
+	if (st->serving >= 0)
+		serving_end(st->serving);
 	free(st->dir);
 	free(st);
 }
@@ -243,6 +243,9 @@ static struct store *store_new(const char *dir, bool shared, struct err *err)
 		store_free(st);
 		return NULL;
 	}
+	/* If that fails the thread tries again. */
+	if (!shared)
+		st->serving = serving_begin(dir, server_instance());
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&st->kick, &attr);
