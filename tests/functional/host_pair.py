@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
 from harness import (Vxhsd, check, equal, eventually, leases, main, run_vxhsd,
-                     test, tmpdir)
+                     sparse, test, tmpdir)
 from vxhs import (AGAIN, BUSY, GOING_AWAY, OK, RO, RW, STALE, TAKE_OVER,
                   client, opened)
 
@@ -41,8 +41,7 @@ class Pair:
         self.dir = tmpdir()
         self.files = [os.path.join(self.dir, name) for name in names]
         for path in self.files:
-            with open(path, 'wb') as file:
-                file.truncate(size)
+            sparse(path, size)
         self.conf = os.path.join(self.dir, 'conf')
         self.configure()
         self.a = self.start()
@@ -216,8 +215,7 @@ def an_export_that_comes_later_belongs_to_the_group():
     with Pair() as p:
         c, _ = opened(p.a)
         p.files.append(os.path.join(p.dir, 'new'))
-        with open(p.files[1], 'wb') as file:
-            file.truncate(M)
+        sparse(p.files[1], M)
         p.configure()
         for d in p.a, p.b:
             d.signal(signal.SIGHUP)
@@ -275,9 +273,7 @@ def v34_clients_are_kept_off():
 @test
 def what_cannot_be_shared_is_refused():
     directory = tmpdir()
-    path = os.path.join(directory, 'd')
-    with open(path, 'wb') as file:
-        file.truncate(M)
+    path = sparse(os.path.join(directory, 'd'), M)
     for text, words in (
             (path + ',shared=' + directory, 'needs cache=none'),
             ('memory,size=1M,cache=none,shared=' + directory, 'memory'),

@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
-from harness import (Vxhsd, check, equal, eventually, main, skip, test,
+from harness import (Vxhsd, check, equal, eventually, main, skip, sparse, test,
                      tmpdir)
 from vxhs import (BUSY, CLOSE, GOING_AWAY, NO_SESSION, OK, RO, RW, RW_SHARED, STALE,
                   TAKE_OVER, WRITE, Closed, client, opened)
@@ -361,8 +361,7 @@ def a_vdisk_grows_and_shrinks_while_it_is_used():
     conf, file = (os.path.join(directory, n) for n in ('conf', 'file'))
     free = file + '2'
     M = 1 << 20
-    with open(free, 'wb') as f:
-        f.truncate(M)
+    sparse(free, M)
 
     def configure(mem, sized):
         config(conf, ('mem', 'memory', mem), ('sized', file, sized),

@@ -124,6 +124,13 @@ def tmpdir():
     return tempfile.mkdtemp(dir=_tmp[0])
 
 
+def sparse(path, size):
+    """A file of zeros."""
+    with open(path, 'wb') as file:
+        file.truncate(size)
+    return path
+
+
 def binary():
     if os.environ.get('VXHSD'):
         return os.environ['VXHSD']

@@ -257,6 +257,19 @@ def is_closed(sock, timeout=5):
         return False
 
 
+def shout(d, data):
+    """Sends something to a server, which may close the connection of it."""
+    sock = connect(d.addr, d.port)
+    sock.settimeout(0.005)
+    try:
+        sock.sendall(data)
+        while sock.recv(65536):
+            pass
+    except OSError:
+        pass
+    sock.close()
+
+
 # ---------------------------------------------------------------- clients
 
 
@@ -519,6 +532,16 @@ class Conn:
             self.sock.sendall(data[i:i + 1])
             if pause:
                 time.sleep(pause)
+
+
+def silent(conn, *rest):
+    """A hook of a server that says no more, whatever comes."""
+    try:
+        while conn.sock.recv(65536):
+            pass
+    except OSError:
+        pass
+    raise Closed('silent')
 
 
 class Disk:
