@@ -12,11 +12,17 @@ static const char * const states[] = {
 	[LEASE_SHARED] = "shared",
 };
 
-static enum lease_state state_of(const char *text)
+static bool parse_state(const char *text, enum lease_state *state)
 {
-	if (!strcmp(text, states[LEASE_HELD]))
-		return LEASE_HELD;
-	return strcmp(text, states[LEASE_SHARED]) ? LEASE_FREE : LEASE_SHARED;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		if (strcmp(text, states[i]))
+			continue;
+		*state = (enum lease_state)i;
+		return true;
+	}
+	return false;
 }
 
 static void copy_word(char *out, size_t size, const char *word)
@@ -42,12 +48,12 @@ bool lease_record_parse(const char *line, struct lease_record *r)
 	memset(r, 0, sizeof(*r));
 	if (sscanf(line, "%llu %llx %36s %u %7s %llu %llx %45s %63s", &number,
 		   &session, host, &kato, state, &since, &instance, address,
-		   name) < 5 || !number || !uuid_parse(host, r->host))
+		   name) < 5 || !number || !uuid_parse(host, r->host) ||
+	    !parse_state(state, &r->state))
 		return false;
 	r->number = number;
 	r->session = session;
 	r->kato_ms = kato;
-	r->state = state_of(state);
 	r->since = since;
 	r->instance = instance;
 	copy_word(r->address, sizeof(r->address), address);
