@@ -74,7 +74,9 @@ $(B)/uml/vxhs.ko: $(KERNEL_SRC) Makefile tests/lib/farm.sh tests/uml/config
 	@cp $(B)/uml/src/drivers/vxhs/vxhs.ko $@
 
 ## The tools, each also with sanitizers for the tests.
-vxhsctl_SRC  := $(sort $(wildcard tools/vxhsctl/*.c))
+# vxhsctl reads what vxhsd has written down, with the same code.
+vxhsctl_SRC  := $(sort $(wildcard tools/vxhsctl/*.c)) \
+		$(addprefix tools/vxhsd/,lease_record.c serving.c util.c)
 vxhsd_SRC    := $(sort $(wildcard tools/vxhsd/*.c)) drivers/vxhs/wire.c
 vxhsctl_LIBS := -lmnl -ljson-c
 vxhsd_LIBS   := -luring -linih -lisal -lpthread

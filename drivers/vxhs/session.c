@@ -82,7 +82,7 @@ static int vxhs_session_status_error(u16 status, const char *command,
 		return -EROFS;
 	case VXHS_ST_BUSY:
 		NL_SET_ERR_MSG(extack,
-			       "the vdisk is exclusively open elsewhere; detach it there first");
+			       "the vdisk is exclusively open elsewhere; \"vxhsctl leases\" on the storage server tells where");
 		return -EBUSY;
 	case VXHS_ST_AGAIN:
 		NL_SET_ERR_MSG(extack,

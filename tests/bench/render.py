@@ -4,9 +4,9 @@
 import os
 import re
 import statistics
-import subprocess
 
 import cases
+from plot import write_svg
 
 SIDE = ('vxhs', 'nvme', 'nbd', 'floor', 'null')
 PEERS = ('nvme', 'nbd')
@@ -238,13 +238,7 @@ def plot(path, title, categories, series):
             '$data using %d:%d:%d:xtic(1) title "%s"' % (
                 2 + 3 * i, 3 + 3 * i, 4 + 3 * i, name)
             for i, (name, _) in enumerate(series))]
-    svg = subprocess.run(['gnuplot'], input='\n'.join(script) + '\n',
-                         stdout=subprocess.PIPE, text=True, check=True,
-                         env=dict(os.environ, LC_ALL='C')).stdout
-    first, rest = svg.split('\n', 1)
-    with open(path, 'w') as file:
-        file.write('%s\n<!-- SPDX-License-Identifier: GPL-2.0 -->\n%s' % (
-            first, rest))
+    write_svg(path, script)
 
 
 def bars(figures, targets, rows, name):

@@ -19,6 +19,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.join(HERE, '..', 'lib')]
 
+from plot import write_svg
+
 STEP_MS = 20
 TITLES = {
     'killed': 'kill -9 of the server, restarted after 1 s',
@@ -140,13 +142,7 @@ def plot(path, results):
         script += ['$d%s << END' % kind,
                    *['%.4f %.1f' % tuple(row) for row in r['series']], 'END',
                    'plot $d%s with steps linewidth 1.5' % kind]
-    svg = subprocess.run(['gnuplot'], input='\n'.join(script) + '\n',
-                         stdout=subprocess.PIPE, text=True, check=True,
-                         env=dict(os.environ, LC_ALL='C')).stdout
-    first, rest = svg.split('\n', 1)
-    with open(path, 'w') as file:
-        file.write('%s\n<!-- SPDX-License-Identifier: GPL-2.0 -->\n%s' % (
-            first, rest))
+    write_svg(path, script)
 
 
 def figures(path, results):

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
 from harness import (Vxhsd, check, equal, eventually, free_port, main,
-                     run_vxhsd, skip, test, tmpdir)
+                     run_vxhsd, skip, sparse, test, tmpdir)
 from vxhs import BUSY, OK, RO, RW, NativeClient, V34Client
 
 
@@ -113,8 +113,7 @@ def exports_that_cannot_be_opened():
                          'd=memory,size=2M')
     check(got in (1, 2), 'one name twice ended with %d' % got)
     sentence(err)
-    with open(os.path.join(directory, 'good'), 'wb') as file:
-        file.truncate(1 << 20)
+    sparse(os.path.join(directory, 'good'), 1 << 20)
     refused(1, ('missing',), *export('g=%s/good' % directory), '--export',
             'd=' + missing)
 
@@ -293,9 +292,7 @@ def two_servers_on_one_file():
 
 @test
 def a_file_twice_in_one_server():
-    path = os.path.join(tmpdir(), 'twice')
-    with open(path, 'wb') as file:
-        file.truncate(1 << 20)
+    path = sparse(os.path.join(tmpdir(), 'twice'), 1 << 20)
     status, err = run_vxhsd(*export('a=' + path), '--export', 'b=' + path)
     equal(status, 1, err)
     check('twice' in err, err)
@@ -327,9 +324,7 @@ def ipv6_several_listeners_and_threads():
 @test
 def a_block_device():
     directory = tmpdir()
-    path = os.path.join(directory, 'image')
-    with open(path, 'wb') as file:
-        file.truncate(8 << 20)
+    path = sparse(os.path.join(directory, 'image'), 8 << 20)
     loop = os.popen('losetup -f --show %s 2>/dev/null' % path).read().strip()
     if not loop:
         skip('no loop devices')

@@ -4,26 +4,15 @@
 it, before the kernel is asked."""
 
 import os
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
-from harness import binary, check, environment, equal, main, test
-
-VXHSCTL = os.path.join(os.path.dirname(binary()), 'vxhsctl')
-
-
-def vxhsctl(*args):
-    done = subprocess.run([VXHSCTL, *args], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env=environment(), timeout=60, check=False)
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
-
+from harness import check, equal, main, run_vxhsctl, test
 
 def refused(status, words, *args):
     """It ends with that status and one sentence that has these words."""
-    got, out, err = vxhsctl(*args)
+    got, out, err = run_vxhsctl(*args)
     equal(got, status, '%r said %r' % (args, err))
     equal(out, '', 'stdout of %r' % (args,))
     equal(err.count('\n'), 1, 'lines of %r' % err)
@@ -34,12 +23,12 @@ def refused(status, words, *args):
 
 @test
 def help_is_everywhere():
-    status, out, err = vxhsctl('--help')
+    status, out, err = run_vxhsctl('--help')
     equal((status, err), (0, ''))
     for command in ('attach', 'detach', 'set', 'ack-loss', 'list', 'show',
-                    'monitor'):
+                    'monitor', 'leases'):
         check('\n  %s ' % command in out, command + ' is not in --help')
-        status, out_of, err = vxhsctl(command, '--help')
+        status, out_of, err = run_vxhsctl(command, '--help')
         equal((status, err), (0, ''), command)
         check(out_of.startswith('Usage: vxhsctl %s' % command), out_of)
         check(max(map(len, out_of.split('\n'))) <= 80, 'too wide: ' + command)

@@ -12,10 +12,10 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
-from harness import (Vxhsd, check, equal, eventually, main, run_vxhsd, test,
-                     tmpdir)
+from harness import (Vxhsd, check, equal, eventually, leases, main, run_vxhsd,
+                     sparse, test, tmpdir)
 from vxhs import (AGAIN, BUSY, GOING_AWAY, OK, RO, RW, STALE, TAKE_OVER,
-                  NativeClient)
+                  client, opened)
 
 M = 1 << 20
 F_OFD_GETLK, F_OFD_SETLK = 36, 37
@@ -41,8 +41,7 @@ class Pair:
         self.dir = tmpdir()
         self.files = [os.path.join(self.dir, name) for name in names]
         for path in self.files:
-            with open(path, 'wb') as file:
-                file.truncate(size)
+            sparse(path, size)
         self.conf = os.path.join(self.dir, 'conf')
         self.configure()
         self.a = self.start()
@@ -69,17 +68,6 @@ class Pair:
         for d in self.a, self.b:
             if d in Vxhsd.running:
                 d.__exit__(kind, *exc)
-
-
-def client(d, name='d', kato=5000, **kw):
-    return NativeClient(d.addr, d.port, name, kato=kato, **kw)
-
-
-def opened(d, name='d', lease=0, options=0, **kw):
-    c = client(d, name, **kw)
-    status, g = c.open(name, RW, options, lease)
-    equal(status, OK, 'OPEN')
-    return c, g
 
 
 def waits(d, name='d', **kw):
@@ -227,8 +215,7 @@ def an_export_that_comes_later_belongs_to_the_group():
     with Pair() as p:
         c, _ = opened(p.a)
         p.files.append(os.path.join(p.dir, 'new'))
-        with open(p.files[1], 'wb') as file:
-            file.truncate(M)
+        sparse(p.files[1], M)
         p.configure()
         for d in p.a, p.b:
             d.signal(signal.SIGHUP)
@@ -239,6 +226,33 @@ def an_export_that_comes_later_belongs_to_the_group():
         c, _ = opened(p.b, 'new')
         waits(p.a)
         c.logout()
+
+
+@test
+def vxhsctl_tells_who_serves_and_who_holds_a_shared_vdisk():
+    with Pair(('d', 'e')) as p:
+        equal(leases(p.dir)['server'], None)
+        c, g = opened(p.a)
+
+        def is_with(server):
+            # That a holder came back is written without anybody waiting.
+            eventually(lambda: leases(p.dir)['leases'][0]['state'] == 'held',
+                       'nobody holds it')
+            found = leases(p.dir)
+            equal(found['server']['pid'], server.pid)
+            equal([(x['vdisk'], x['state'], x['lease'], x['session'])
+                   for x in found['leases']],
+                  [('d', 'held', g.lease, '%016x' % c.session)])
+
+        is_with(p.a)
+        p.a.kill()
+        found = leases(p.dir)
+        equal((found['server'], found['leases'][0]['state']), (None, 'kept'))
+        n, _ = opened(p.b, session=c.session, epoch=2, lease=g.lease)
+        is_with(p.b)
+        n.logout()
+        eventually(lambda: not leases(p.dir)['server'], 'it is never let go')
+        equal(leases(p.dir)['leases'][0]['state'], 'free')
 
 
 @test
@@ -259,9 +273,7 @@ def v34_clients_are_kept_off():
 @test
 def what_cannot_be_shared_is_refused():
     directory = tmpdir()
-    path = os.path.join(directory, 'd')
-    with open(path, 'wb') as file:
-        file.truncate(M)
+    path = sparse(os.path.join(directory, 'd'), M)
     for text, words in (
             (path + ',shared=' + directory, 'needs cache=none'),
             ('memory,size=1M,cache=none,shared=' + directory, 'memory'),

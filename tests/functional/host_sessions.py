@@ -11,25 +11,13 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
-from harness import (Vxhsd, check, equal, eventually, main, skip, test,
+from harness import (Vxhsd, check, equal, eventually, main, skip, sparse, test,
                      tmpdir)
 from vxhs import (BUSY, CLOSE, GOING_AWAY, NO_SESSION, OK, RO, RW, RW_SHARED, STALE,
-                  TAKE_OVER, WRITE, Closed, NativeClient)
+                  TAKE_OVER, WRITE, Closed, client, opened)
 
 KATO = 1000     # of those who fall silent; longer than any test machine does
 EV_RESIZED, EV_GOING_AWAY, EV_LEASE_LOST = 1, 2, 3
-
-
-def client(d, vdisk='d', **kw):
-    kw.setdefault('kato', 5000)
-    return NativeClient(d.addr, d.port, vdisk, **kw)
-
-
-def opened(d, vdisk='d', mode=RW, options=0, lease=0, **kw):
-    c = client(d, vdisk, **kw)
-    status, g = c.open(vdisk, mode, options, lease)
-    equal(status, OK, 'OPEN')
-    return c, g
 
 
 def memory(*names, **kw):
@@ -373,8 +361,7 @@ def a_vdisk_grows_and_shrinks_while_it_is_used():
     conf, file = (os.path.join(directory, n) for n in ('conf', 'file'))
     free = file + '2'
     M = 1 << 20
-    with open(free, 'wb') as f:
-        f.truncate(M)
+    sparse(free, M)
 
     def configure(mem, sized):
         config(conf, ('mem', 'memory', mem), ('sized', file, sized),

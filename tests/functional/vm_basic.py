@@ -16,8 +16,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vm
-from harness import (Vxhsd, check, equal, eventually, free_port, main, test,
-                     tmpdir)
+from harness import (Vxhsd, check, equal, eventually, free_port, leases, main,
+                     test, tmpdir)
 from vm import attach, detach, host, refused, run, settle, sh, show, vxhsctl
 
 ID = '11223344-5566-7788-99aa-bbccddeeff00'
@@ -372,14 +372,22 @@ def exclusively_open_elsewhere():
     d = server()
     other = vxhs.NativeClient(d.addr, d.port, 'mem')
     equal(other.open('mem', vxhs.RW)[0], vxhs.OK)
-    err = refused(('mem', 'exclusively'), 'attach', host(d), 'mem')
+    refused(('mem', 'exclusively', 'elsewhere', '"vxhsctl leases"'), 'attach',
+            host(d), 'mem')
     other.logout()
     device = attach(d, 'mem')
+    # There one sees the same as here.
+    held, = [x for x in leases(d.dir)['leases'] if x['vdisk'] == 'mem']
+    shown = show(device)
+    with open('/etc/vxhs/hostid') as hostid:
+        equal([held[key] for key in ('state', 'lease', 'vdisk_id', 'session',
+                                     'address', 'host_id')],
+              ['held', shown['lease'], shown['vdisk_id'],
+               shown['session']['id'], '127.0.0.1', hostid.read().strip()])
     equal(vxhs.NativeClient(d.addr, d.port, 'mem').open('mem', vxhs.RW)[0],
           vxhs.BUSY, 'OPEN beside the attached device')
     settle()
     detach(device)
-    check('elsewhere' in err, err)
 
 
 @test

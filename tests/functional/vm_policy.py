@@ -335,9 +335,7 @@ def detach_by_force_says_so():
         check(not os.path.exists(device), 'it is still there')
 
 
-@test
-def nothing_is_left():
-    vm.nothing_is_left()
+test(vm.nothing_is_left)
 
 
 if __name__ == '__main__':

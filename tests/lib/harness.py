@@ -3,6 +3,7 @@
 for them. A test fails by an exception; skip(why) leaves one out."""
 
 import atexit
+import json
 import os
 import re
 import resource
@@ -123,6 +124,13 @@ def tmpdir():
     return tempfile.mkdtemp(dir=_tmp[0])
 
 
+def sparse(path, size):
+    """A file of zeros."""
+    with open(path, 'wb') as file:
+        file.truncate(size)
+    return path
+
+
 def binary():
     if os.environ.get('VXHSD'):
         return os.environ['VXHSD']
@@ -149,6 +157,24 @@ def run_vxhsd(*args, timeout=20):
                           env=environment(), timeout=timeout, check=False)
     equal(done.stdout, b'', 'stdout')
     return done.returncode, done.stderr.decode()
+
+
+def run_vxhsctl(*args):
+    """(exit status, stdout, stderr)."""
+    vxhsctl = os.path.join(os.path.dirname(binary()), 'vxhsctl')
+    done = subprocess.run([vxhsctl, *args], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=environment(), timeout=60, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def leases(directory):
+    """What vxhsctl tells of the leases that a server keeps there."""
+    status, out, err = run_vxhsctl('leases', directory, '--json')
+    equal((status, err), (0, ''), 'vxhsctl leases')
+    found = json.loads(out)
+    equal(found['directory'], directory)
+    return found
 
 
 class Vxhsd:

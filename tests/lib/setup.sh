@@ -6,7 +6,10 @@ set -euo pipefail
 
 build=(build-essential libmnl-dev libjson-c-dev liburing-dev libinih-dev
 	libisal-dev)
-vm=("${build[@]}" linux-image-6.12-amd64 linux-headers-6.12-amd64 kmod bc
+# Linux 6.12 is Debian 13's own, and for Debian 12 there is one beside it.
+kernel=6.12-amd64
+! grep -qs '^VERSION_CODENAME=trixie' /etc/os-release || kernel=amd64
+vm=("${build[@]}" "linux-image-$kernel" "linux-headers-$kernel" kmod bc
 	bison flex libelf-dev pahole cpio xz-utils zstd busybox-static
 	qemu-system-x86 qemu-utils seabios udev util-linux mount procps
 	iproute2 dmsetup fio e2fsprogs xfsprogs python3)

@@ -257,6 +257,19 @@ def is_closed(sock, timeout=5):
         return False
 
 
+def shout(d, data):
+    """Sends something to a server, which may close the connection of it."""
+    sock = connect(d.addr, d.port)
+    sock.settimeout(0.005)
+    try:
+        sock.sendall(data)
+        while sock.recv(65536):
+            pass
+    except OSError:
+        pass
+    sock.close()
+
+
 # ---------------------------------------------------------------- clients
 
 
@@ -440,6 +453,21 @@ class NativeClient:
         return status
 
 
+def client(d, vdisk='d', **kw):
+    """A client of a server (harness.Vxhsd) that does not soon fall silent."""
+    kw.setdefault('kato', 5000)
+    return NativeClient(d.addr, d.port, vdisk, **kw)
+
+
+def opened(d, vdisk='d', mode=RW, options=0, lease=0, **kw):
+    """Such a client, and the vdisk that it has opened."""
+    c = client(d, vdisk, **kw)
+    status, geometry = c.open(vdisk, mode, options, lease)
+    if status != OK:
+        raise AssertionError('OPEN: status %d' % status)
+    return c, geometry
+
+
 # ---------------------------------------------------------------- servers
 
 
@@ -504,6 +532,16 @@ class Conn:
             self.sock.sendall(data[i:i + 1])
             if pause:
                 time.sleep(pause)
+
+
+def silent(conn, *rest):
+    """A hook of a server that says no more, whatever comes."""
+    try:
+        while conn.sock.recv(65536):
+            pass
+    except OSError:
+        pass
+    raise Closed('silent')
 
 
 class Disk:

@@ -200,16 +200,16 @@ static void leases(void **state)
 
 	(void)state;
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, 0, &a), VXHS_ST_OK);
-	lease = a->export->lease.number;
+	lease = a->export->lease.record.number;
 	assert_int_not_equal(lease, 0);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease, &a), VXHS_ST_OK);
-	assert_int_equal(a->export->lease.number, lease);
+	assert_int_equal(a->export->lease.record.number, lease);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease - 1, &a),
 			 VXHS_ST_STALE);
 
 	assert_int_equal(open_as(l2, VXHS_OPEN_RW, VXHS_OPEN_TAKE_OVER, 0, &b),
 			 VXHS_ST_OK);
-	assert_int_equal(b->export->lease.number, lease + 1);
+	assert_int_equal(b->export->lease.record.number, lease + 1);
 	assert_int_equal(open_as(l1, VXHS_OPEN_RW, 0, lease, &a),
 			 VXHS_ST_STALE);
 	end(l1);
@@ -617,7 +617,7 @@ static void again_keeps_the_fence(void **state)
 	assert_int_equal(login(c2, 2, 1, 0, &l2), VXHS_ST_OK);
 	ask_to_open(c2, &n2, l2);
 	assert_null(c2->queue);
-	lease = use->export->lease.number;
+	lease = use->export->lease.record.number;
 	loop.now_us += 550000;
 	vxhs_poll_opens(&loop);
 	assert_int_equal(c2->queue->status, VXHS_ST_AGAIN);
@@ -628,7 +628,7 @@ static void again_keeps_the_fence(void **state)
 	l3 = enter(4, 4);
 	assert_int_equal(open_as(l3, VXHS_OPEN_RW, 0, 0, &b), VXHS_ST_BUSY);
 	assert_int_equal(open_as(l2, VXHS_OPEN_RW, 0, 0, &b), VXHS_ST_OK);
-	assert_int_equal(b->export->lease.number, lease);
+	assert_int_equal(b->export->lease.record.number, lease);
 	assert_true(must_wait(b));
 	atomic_fetch_sub(&use->inflight, 1);
 	assert_false(must_wait(b));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The small parts of vxhsd: sizes, UUIDs, addresses, buffers, tags. */
+/* The small parts of vxhsd: sizes, UUIDs, addresses, buffers, tags, records. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../../tools/vxhsd/lease_record.h"
 #include "../../tools/vxhsd/pool.h"
 #include "../../tools/vxhsd/tags.h"
 #include "../../tools/vxhsd/util.h"
@@ -200,6 +201,57 @@ static void tags_find(void **state)
 		assert_int_equal(tags_have(&tags, ios[i].tag), i % 2);
 }
 
+#define HOST_TEXT	"01020304-0506-0708-090a-0b0c0d0e0f10"
+
+static void lease_records(void **state)
+{
+	struct lease_record r, again;
+	char line[LEASE_LINE];
+
+	(void)state;
+	memset(&r, 0, sizeof(r));
+	r.number = ~0ULL;
+	r.session = ~0ULL;
+	memset(r.host, 0xff, sizeof(r.host));
+	r.kato_ms = ~0u;
+	r.state = LEASE_SHARED;
+	r.since = ~0ULL;
+	r.instance = ~0ULL;
+	memset(r.address, 'f', sizeof(r.address) - 1);
+	memset(r.name, 'n', sizeof(r.name) - 1);
+	lease_record_format(&r, line);
+	assert_true(lease_record_parse(line, &again));
+	assert_memory_equal(&r, &again, sizeof(r));
+
+	/* What is not known. */
+	memset(r.address, 0, sizeof(r.address));
+	memset(r.name, 0, sizeof(r.name));
+	r.state = LEASE_HELD;
+	lease_record_format(&r, line);
+	assert_true(lease_record_parse(line, &again));
+	assert_memory_equal(&r, &again, sizeof(r));
+
+	/* Of earlier versions. */
+	assert_true(lease_record_parse("7 8a " HOST_TEXT " 5000 held", &r));
+	assert_int_equal(r.number, 7);
+	assert_int_equal(r.session, 0x8a);
+	assert_int_equal(r.host[15], 0x10);
+	assert_int_equal(r.kato_ms, 5000);
+	assert_int_equal(r.state, LEASE_HELD);
+	assert_int_equal(r.since, 0);
+	assert_int_equal(r.instance, 0);
+	assert_string_equal(r.address, "");
+	assert_string_equal(r.name, "");
+	assert_true(lease_record_parse("7 8a " HOST_TEXT " 5000 free", &r));
+	assert_int_equal(r.state, LEASE_FREE);
+
+	assert_false(lease_record_parse("", &r));
+	assert_false(lease_record_parse("7 8a " HOST_TEXT " 5000", &r));
+	assert_false(lease_record_parse("0 8a " HOST_TEXT " 5000 held", &r));
+	assert_false(lease_record_parse("7 8a " HOST_TEXT "0 5000 held", &r));
+	assert_false(lease_record_parse("7 8a 0102 5000 held", &r));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +263,7 @@ int main(void)
 		cmocka_unit_test(pool_pinned),
 		cmocka_unit_test(pool_large),
 		cmocka_unit_test(tags_find),
+		cmocka_unit_test(lease_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,10 +12,7 @@ static int run(const struct command *cmd, int argc, char **argv)
 
 	if (next_option(cmd, argc, argv, options) != OPTION_END)
 		return STATUS_USAGE;
-	if (argc - optind != 1)
-		return bad_usage(cmd, "it takes one device, not %d",
-				 argc - optind);
-	status = device_resolve(argv[optind], &index);
+	status = device_argument(cmd, argc, argv, &index);
 	if (status != STATUS_OK)
 		return status;
 	status = nl_open(&nl);

@@ -129,6 +129,22 @@ int parse_json_only(const struct command *cmd, int argc, char **argv,
 }
 
 /**
+ * no_arguments() - complain if a command was given arguments
+ * @cmd: whose
+ * @argc: as of @cmd->run
+ * @argv: as of @cmd->run; its options were parsed
+ *
+ * Return: STATUS_OK or STATUS_USAGE.
+ */
+int no_arguments(const struct command *cmd, int argc, char **argv)
+{
+	if (argc == optind)
+		return STATUS_OK;
+	return bad_usage(cmd, "it takes no argument like \"%s\"",
+			 argv[optind]);
+}
+
+/**
  * parse_number() - decimal digits and nothing else
  * @text: the digits
  * @min: smallest value allowed

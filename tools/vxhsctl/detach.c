@@ -103,11 +103,9 @@ static int run(const struct command *cmd, int argc, char **argv)
 	}
 	if (argc - optind != !all)
 		return bad_usage(cmd, "it takes either one device or --all");
-	if (!all) {
-		status = device_resolve(argv[optind], &index);
-		if (status != STATUS_OK)
-			return status;
-	}
+	status = all ? STATUS_OK : device_argument(cmd, argc, argv, &index);
+	if (status != STATUS_OK)
+		return status;
 	status = nl_open(&nl);
 	if (status != STATUS_OK)
 		return status;

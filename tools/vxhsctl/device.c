@@ -98,6 +98,24 @@ int device_resolve(const char *text, uint32_t *index)
 }
 
 /**
+ * device_argument() - the one disk that a command is for
+ * @cmd: the command
+ * @argc: as of @cmd->run
+ * @argv: as of @cmd->run; its options were parsed
+ * @index: N
+ *
+ * Return: STATUS_OK, or STATUS_USAGE or STATUS_FAILED after complaining.
+ */
+int device_argument(const struct command *cmd, int argc, char **argv,
+		    uint32_t *index)
+{
+	if (argc - optind != 1)
+		return bad_usage(cmd, "it takes one device, not %d",
+				 argc - optind);
+	return device_resolve(argv[optind], index);
+}
+
+/**
  * device_path() - the path of a disk's node
  * @out: the path
  * @index: N of /dev/vxhsN

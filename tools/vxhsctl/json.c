@@ -9,6 +9,7 @@
 
 #include "output.h"
 #include "device.h"
+#include "leases.h"
 #include "names.h"
 #include "text.h"
 
@@ -52,6 +53,15 @@ static void add_optional(struct json_object *object, const char *key,
 			 const char *text)
 {
 	json_object_object_add(object, key, *text ? new_string(text) : NULL);
+}
+
+static void add_id(struct json_object *object, const char *key, uint64_t id)
+{
+	char text[17];
+
+	/* 64 random bits do not fit the numbers of most JSON readers. */
+	snprintf(text, sizeof(text), "%016" PRIx64, id);
+	add_string(object, key, text);
 }
 
 static void add_uuid(struct json_object *object, const char *key,
@@ -98,9 +108,7 @@ static struct json_object *session_json(const struct session *session)
 	struct json_object *object = json_object_new_object();
 	char text[64];
 
-	/* 64 random bits do not fit the numbers of most JSON readers. */
-	snprintf(text, sizeof(text), "%016" PRIx64, session->id);
-	add_string(object, "id", text);
+	add_id(object, "id", session->id);
 	add_string(object, "host", session->host);
 	add_string(object, "state", state_name(session->state));
 	add_string(object, "dialect", dialect_name(session->dialect));
@@ -175,6 +183,8 @@ struct json_object *disk_json(const struct message *msg)
 	return object;
 }
 
+#define RFC3339_SECONDS	"%Y-%m-%dT%H:%M:%S"
+
 static void add_time(struct json_object *object, const struct timespec *when)
 {
 	char text[64];
@@ -182,7 +192,7 @@ static void add_time(struct json_object *object, const struct timespec *when)
 	size_t len;
 
 	gmtime_r(&when->tv_sec, &tm);
-	len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	len = strftime(text, sizeof(text), RFC3339_SECONDS, &tm);
 	snprintf(text + len, sizeof(text) - len, ".%06ldZ",
 		 when->tv_nsec / 1000);
 	add_string(object, "time", text);
@@ -223,6 +233,68 @@ struct json_object *overrun_json(const struct timespec *when)
 	add_string(object, "change", "overrun");
 	json_object_object_add(object, "disk", NULL);
 	json_object_object_add(object, "session", NULL);
+	return object;
+}
+
+static void add_seconds(struct json_object *object, const char *key,
+			uint64_t seconds)
+{
+	time_t when = seconds;
+	char text[64] = "";
+	struct tm tm;
+
+	if (seconds && gmtime_r(&when, &tm))
+		strftime(text, sizeof(text), RFC3339_SECONDS "Z", &tm);
+	add_optional(object, key, text);
+}
+
+static struct json_object *server_json(const struct serving *server)
+{
+	struct json_object *object = json_object_new_object();
+
+	add_number(object, "pid", server->pid);
+	add_optional(object, "hostname", server->host);
+	return object;
+}
+
+static struct json_object *lease_json(const struct lease_entry *entry)
+{
+	struct json_object *object = json_object_new_object();
+	const struct lease_record *r = &entry->record;
+
+	add_optional(object, "vdisk", r->name);
+	add_uuid(object, "vdisk_id", entry->vdisk_id);
+	add_string(object, "state", entry->state);
+	add_seconds(object, "since", r->since);
+	add_optional(object, "address", r->address);
+	if (r->session)
+		add_id(object, "session", r->session);
+	else
+		json_object_object_add(object, "session", NULL);
+	add_uuid(object, "host_id", r->session ? r->host : NULL);
+	add_number(object, "lease", r->number);
+	add_number(object, "kato_ms", r->kato_ms);
+	return object;
+}
+
+/**
+ * leases_json() - who holds which vdisk of a server
+ * @list: the leases
+ *
+ * Return: an object, for print_json().
+ */
+struct json_object *leases_json(const struct lease_list *list)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *array = json_object_new_array();
+	unsigned int i;
+
+	for (i = 0; i < list->count; i++)
+		json_object_array_add(array, lease_json(&list->items[i]));
+	add_string(object, "directory", list->dir);
+	json_object_object_add(object, "server", list->served ?
+			       server_json(&list->server) : NULL);
+	json_object_object_add(object, "leases", array);
 	return object;
 }
 

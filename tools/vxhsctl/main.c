@@ -16,6 +16,7 @@ static const struct command * const commands[] = {
 	&list_command,
 	&show_command,
 	&monitor_command,
+	&leases_command,
 };
 
 #define COMMANDS	(sizeof(commands) / sizeof(commands[0]))

@@ -182,9 +182,9 @@ static int run(const struct command *cmd, int argc, char **argv)
 	status = parse_json_only(cmd, argc, argv, &json);
 	if (status != STATUS_OK)
 		return status;
-	if (argc != optind)
-		return bad_usage(cmd, "it takes no argument like \"%s\"",
-				 argv[optind]);
+	status = no_arguments(cmd, argc, argv);
+	if (status != STATUS_OK)
+		return status;
 	mon.json = json;
 	status = nl_open(&mon.nl);
 	if (status != STATUS_OK)

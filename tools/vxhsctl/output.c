@@ -9,7 +9,9 @@
 
 #include "output.h"
 #include "device.h"
+#include "leases.h"
 #include "names.h"
+#include "table.h"
 #include "text.h"
 
 #define TIME_TEXT_SIZE	64
@@ -64,9 +66,10 @@ static const char * const titles[COLUMNS] = {
 	"DEVICE", "VDISK", "HOST", "SIZE", "MODE", "STATE", "DIALECT"
 };
 
-static void cell_text(char out[FIELD_SIZE], const struct message *msg,
+static void disk_cell(char out[CELL_SIZE], const void *list, unsigned int row,
 		      unsigned int column)
 {
+	const struct message *msg = (const struct message *)list + row;
 	const struct session *session = &msg->session;
 	const struct disk *disk = &msg->disk;
 	char text[SIZE_TEXT_SIZE];
@@ -76,10 +79,10 @@ static void cell_text(char out[FIELD_SIZE], const struct message *msg,
 		device_path(out, disk->index);
 		break;
 	case VDISK:
-		text_printable(out, FIELD_SIZE, disk->vdisk);
+		text_printable(out, CELL_SIZE, disk->vdisk);
 		break;
 	case HOST:
-		text_printable(out, FIELD_SIZE, session->host);
+		text_printable(out, CELL_SIZE, session->host);
 		break;
 	case SIZE:
 		size_text(text, disk->size);
@@ -100,20 +103,6 @@ static void cell_text(char out[FIELD_SIZE], const struct message *msg,
 	}
 }
 
-static void print_cell(FILE *out, const char *text, unsigned int column,
-		       size_t width)
-{
-	int pad = width - text_width(text);
-
-	if (column == SIZE)
-		fprintf(out, "%*s%s", pad, "", text);
-	else if (column == COLUMNS - 1)
-		fputs(text, out);	/* no blanks at the end of a line */
-	else
-		fprintf(out, "%s%*s", text, pad, "");
-	fputs(column == COLUMNS - 1 ? "\n" : "  ", out);
-}
-
 /**
  * print_disk_table() - one line to a disk, under a head line
  * @out: where to
@@ -123,29 +112,16 @@ static void print_cell(FILE *out, const char *text, unsigned int column,
 void print_disk_table(FILE *out, const struct message *list,
 		      unsigned int count)
 {
-	size_t widths[COLUMNS], width;
-	char text[FIELD_SIZE];
-	unsigned int i, column;
+	const struct table table = {
+		.columns = COLUMNS,
+		.rows = count,
+		.titles = titles,
+		.right = SIZE,
+		.list = list,
+		.cell = disk_cell,
+	};
 
-	if (!count)
-		return;
-	for (column = 0; column < COLUMNS; column++) {
-		widths[column] = strlen(titles[column]);
-		for (i = 0; i < count; i++) {
-			cell_text(text, &list[i], column);
-			width = text_width(text);
-			if (width > widths[column])
-				widths[column] = width;
-		}
-	}
-	for (column = 0; column < COLUMNS; column++)
-		print_cell(out, titles[column], column, widths[column]);
-	for (i = 0; i < count; i++) {
-		for (column = 0; column < COLUMNS; column++) {
-			cell_text(text, &list[i], column);
-			print_cell(out, text, column, widths[column]);
-		}
-	}
+	print_table(out, &table);
 }
 
 /*
@@ -376,4 +352,93 @@ void print_change(FILE *out, const struct message *msg,
 			session->lanes_up, session->lanes);
 	print_change_detail(out, msg);
 	fputc('\n', out);
+}
+
+/*
+ * The leases of a server
+ */
+
+enum {
+	LEASE_VDISK, LEASE_STATE, LEASE_SINCE, LEASE_ADDRESS, LEASE_SESSION,
+	LEASE_HOST, LEASE_NUMBER, LEASE_COLUMNS
+};
+
+static const char * const lease_titles[LEASE_COLUMNS] = {
+	"VDISK", "STATE", "SINCE", "ADDRESS", "SESSION", "HOST", "LEASE"
+};
+
+static void since_text(char out[TIME_TEXT_SIZE], uint64_t since)
+{
+	time_t when = since;
+	struct tm tm;
+
+	strcpy(out, "-");
+	if (since && localtime_r(&when, &tm))
+		strftime(out, TIME_TEXT_SIZE, "%Y-%m-%d %H:%M:%S", &tm);
+}
+
+static void lease_cell(char out[CELL_SIZE], const void *list, unsigned int row,
+		       unsigned int column)
+{
+	const struct lease_entry *entry = (const struct lease_entry *)list +
+					  row;
+	const struct lease_record *r = &entry->record;
+
+	strcpy(out, "-");
+	switch (column) {
+	case LEASE_VDISK:
+		if (*r->name)
+			text_printable(out, CELL_SIZE, r->name);
+		else
+			uuid_text(out, entry->vdisk_id);
+		break;
+	case LEASE_STATE:
+		strcpy(out, entry->state);
+		break;
+	case LEASE_SINCE:
+		since_text(out, r->since);
+		break;
+	case LEASE_ADDRESS:
+		if (*r->address)
+			text_printable(out, CELL_SIZE, r->address);
+		break;
+	case LEASE_SESSION:
+		if (r->session)
+			sprintf(out, "%016llx",
+				(unsigned long long)r->session);
+		break;
+	case LEASE_HOST:
+		if (r->session)
+			uuid_text(out, r->host);
+		break;
+	default:
+		sprintf(out, "%llu", (unsigned long long)r->number);
+		break;
+	}
+}
+
+/**
+ * print_leases() - who holds which vdisk of a server
+ * @out: where to
+ * @list: the leases
+ */
+void print_leases(FILE *out, const struct lease_list *list)
+{
+	const struct table table = {
+		.columns = LEASE_COLUMNS,
+		.rows = list->count,
+		.titles = lease_titles,
+		.right = LEASE_COLUMNS,
+		.list = list->items,
+		.cell = lease_cell,
+	};
+
+	if (!list->served)
+		print_field(out, "served by:", "nobody");
+	else if (!list->server.instance)
+		print_field(out, "served by:", "a vxhsd that is starting");
+	else
+		print_field(out, "served by:", "vxhsd, process %ld on %s",
+			    list->server.pid, list->server.host);
+	print_table(out, &table);
 }

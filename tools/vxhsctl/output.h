@@ -12,6 +12,8 @@
 
 #define PORTAL_TEXT_SIZE	80
 
+struct lease_list;
+
 void address_text(char *out, size_t size, const struct address *address);
 void portal_text(char out[PORTAL_TEXT_SIZE], const struct portal *portal);
 
@@ -21,7 +23,10 @@ void print_disk(FILE *out, const struct message *msg);
 void print_change(FILE *out, const struct message *msg,
 		  const struct timespec *when);
 
+void print_leases(FILE *out, const struct lease_list *list);
+
 struct json_object *disk_json(const struct message *msg);
+struct json_object *leases_json(const struct lease_list *list);
 struct json_object *change_json(const struct message *msg,
 				const struct timespec *when);
 struct json_object *overrun_json(const struct timespec *when);

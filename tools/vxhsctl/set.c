@@ -43,12 +43,11 @@ static int parse(const struct command *cmd, int argc, char **argv,
 		if (status != STATUS_OK)
 			return status;
 	}
-	if (argc - optind != 1)
-		return bad_usage(cmd, "it takes one device, not %d",
-				 argc - optind);
-	if (!req->has_servers && policy_is_empty(&req->policy))
+	status = device_argument(cmd, argc, argv, &req->index);
+	if (status == STATUS_OK && !req->has_servers &&
+	    policy_is_empty(&req->policy))
 		return bad_usage(cmd, "nothing is to be set");
-	return device_resolve(argv[optind], &req->index);
+	return status;
 }
 
 /* The new portals must do for what the session's connections are bound to. */

@@ -40,6 +40,7 @@ extern const struct command ack_loss_command;
 extern const struct command list_command;
 extern const struct command show_command;
 extern const struct command monitor_command;
+extern const struct command leases_command;
 
 /* Values of options; above any character, so that none has a short form. */
 enum {
@@ -65,6 +66,7 @@ enum {
 
 int next_option(const struct command *cmd, int argc, char **argv,
 		const struct option *options);
+int no_arguments(const struct command *cmd, int argc, char **argv);
 int parse_number(const char *text, uint32_t min, uint32_t max, uint32_t *out);
 int parse_seconds(const char *text, uint32_t min, uint32_t max, uint32_t *ms);
 int parse_json_only(const struct command *cmd, int argc, char **argv,

@@ -407,6 +407,8 @@ void exports_sweep(void)
 	control_lock();
 	for (pos = &table; (x = *pos); ) {
 		if (atomic_load(&x->refs)) {
+			if (x->ours)
+				export_end_grace(x);
 			if (!x->opens && atomic_load(&x->exclusive))
 				export_update_exclusive(x);
 			pos = &x->next;
@@ -500,16 +502,19 @@ struct export *export_next(struct export *x)
  */
 struct export *export_unstored(const struct store *st)
 {
-	struct export *x = NULL;
+	struct export *x = NULL, *found = NULL;
 
 	while ((x = export_next(x))) {
 		if (x->store != st || !x->ours || !x->lease.wanted ||
-		    lease_is_stored(x))
+		    x->lease.stored == x->lease.change)
 			continue;
-		atomic_fetch_add(&x->refs, 1);
-		return x;
+		/* Those first for which somebody waits. */
+		if (!found || lease_is_stored(found))
+			found = x;
 	}
-	return NULL;
+	if (found)
+		atomic_fetch_add(&found->refs, 1);
+	return found;
 }
 
 void export_put(struct export *x)

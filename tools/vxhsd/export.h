@@ -146,6 +146,7 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 			    const struct vxhs_open *want, struct open **out,
 			    bool *fresh);
 void export_update_exclusive(struct export *x);
+void export_end_grace(struct export *x);
 void open_release(struct open *o);
 void open_put(struct open *o);
 void open_give_up(struct open *o);

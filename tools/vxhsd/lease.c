@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "export.h"
+#include "identity.h"
 #include "lease.h"
 #include "log.h"
 #include "session.h"
@@ -29,23 +30,12 @@ void lease_path(const struct export *x, char *path, size_t size)
 	char text[UUID_TEXT];
 
 	uuid_format(x->vdisk_id, text);
-	snprintf(path, size, "%s/lease-%s", store_dir(x->store), text);
+	snprintf(path, size, "%s/" LEASE_FILE "%s", store_dir(x->store), text);
 }
 
-static bool parse(const char *line, struct lease *l)
+static void name_it(const struct export *x, struct lease *l)
 {
-	unsigned long long number, session;
-	char host[UUID_TEXT], state[8];
-	unsigned int kato;
-
-	if (sscanf(line, "%llu %llx %36s %u %7s", &number, &session, host,
-		   &kato, state) != 5 || !number || !uuid_parse(host, l->host))
-		return false;
-	l->number = number;
-	l->session = session;
-	l->kato_ms = kato > KATO_MAX ? KATO_MAX : kato;
-	l->held = !strcmp(state, "held");
-	return true;
+	snprintf(l->record.name, sizeof(l->record.name), "%s", x->name);
 }
 
 /**
@@ -59,11 +49,14 @@ static bool parse(const char *line, struct lease *l)
  */
 void lease_read(const struct export *x, struct lease *l)
 {
-	char path[4200], line[160];
+	struct lease_record record;
+	char path[4200], line[LEASE_LINE];
 
 	memset(l, 0, sizeof(*l));
 	l->change = 1;
-	l->number = first_number();
+	l->needed = 1;
+	l->record.number = first_number();
+	name_it(x, l);
 	if (!x->store)
 		return;
 	lease_path(x, path, sizeof(path));
@@ -73,13 +66,20 @@ void lease_read(const struct export *x, struct lease *l)
 				  x->name, path);
 		return;
 	}
-	if (!parse(line, l)) {
+	if (!lease_record_parse(line, &record)) {
 		log_error("export %s: %s is damaged; nobody can come back to the vdisk with the lease it had",
 			  x->name, path);
 		return;
 	}
+	if (record.kato_ms > KATO_MAX)
+		record.kato_ms = KATO_MAX;
+	l->record = record;
+	name_it(x, l);
 	l->stored = l->change;
-	l->grace_us = now_us() + (u64)l->kato_ms * 1000;
+	if (record.state == LEASE_SHARED)
+		l->record.state = LEASE_FREE;
+	else if (record.state == LEASE_HELD)
+		l->grace_us = now_us() + (u64)record.kato_ms * 1000;
 }
 
 /**
@@ -91,34 +91,37 @@ void lease_read(const struct export *x, struct lease *l)
  */
 int lease_write(const char *path, const struct lease *lease)
 {
-	char line[160], host[UUID_TEXT];
+	char line[LEASE_LINE];
 
-	uuid_format(lease->host, host);
-	snprintf(line, sizeof(line), "%llu %llx %s %u %s",
-		 (unsigned long long)lease->number,
-		 (unsigned long long)lease->session, host, lease->kato_ms,
-		 lease->held ? "held" : "free");
+	lease_record_format(&lease->record, line);
 	return write_line(path, line);
 }
 
 /** lease_is_stored - would a restart of the server know it? */
 bool lease_is_stored(const struct export *x)
 {
-	return !x->store || x->lease.stored == x->lease.change;
+	return !x->store || x->lease.stored >= x->lease.needed;
 }
 
 static void changed(struct export *x)
 {
 	x->lease.change++;
+	x->lease.wanted = true;
 	if (x->store)
 		store_kick(x->store);
+}
+
+/** lease_is_held - exclusively, or waits for who held it so */
+bool lease_is_held(const struct export *x)
+{
+	return x->lease.record.state == LEASE_HELD;
 }
 
 /** lease_is_of - was this session the last that could write alone? */
 bool lease_is_of(const struct export *x, const struct session *s)
 {
-	return x->lease.session == s->id &&
-	       !memcmp(x->lease.host, s->host_id, 16);
+	return x->lease.record.session == s->id &&
+	       !memcmp(x->lease.record.host, s->host_id, 16);
 }
 
 /**
@@ -131,21 +134,35 @@ bool lease_is_of(const struct export *x, const struct session *s)
  */
 bool lease_waits(const struct export *x, const struct session *s, u32 mode)
 {
-	return mode != VXHS_OPEN_RO && x->lease.held &&
+	return mode != VXHS_OPEN_RO && lease_is_held(x) &&
 	       !lease_is_of(x, s) && now_us() < x->lease.grace_us;
 }
 
-static void own(struct lease *l, const struct session *s)
+static void own(struct lease_record *r, const struct session *s)
 {
-	l->session = s->id;
-	memcpy(l->host, s->host_id, 16);
+	r->session = s->id;
+	memcpy(r->host, s->host_id, sizeof(r->host));
+	memset(r->address, 0, sizeof(r->address));
+	identity_format(s->peer, r->address);
+	r->kato_ms = s->kato_ms;
+	r->state = LEASE_HELD;
 }
 
-static void share(struct lease *l)
+static void share(struct lease_record *r)
 {
-	l->session = 0;
-	memset(l->host, 0, 16);
-	l->held = false;
+	r->session = 0;
+	memset(r->host, 0, sizeof(r->host));
+	memset(r->address, 0, sizeof(r->address));
+	r->state = LEASE_SHARED;
+}
+
+/* What a restart must know is more than what people are shown. */
+static bool decides(const struct lease_record *a, const struct lease_record *b)
+{
+	return a->number != b->number || a->session != b->session ||
+	       memcmp(a->host, b->host, sizeof(a->host)) ||
+	       a->kato_ms != b->kato_ms ||
+	       (a->state == LEASE_HELD) != (b->state == LEASE_HELD);
 }
 
 /**
@@ -161,32 +178,30 @@ static void share(struct lease *l)
  */
 void lease_gain(struct export *x, const struct session *s, u32 mode)
 {
-	struct lease *l = &x->lease, old = *l;
+	struct lease_record *r = &x->lease.record, old = *r;
 
 	if (mode == VXHS_OPEN_RO)
 		return;
-	if (mode == VXHS_OPEN_RW) {
-		if (!lease_is_of(x, s))
-			l->number++;
-		own(l, s);
-		l->held = true;
-		l->kato_ms = s->kato_ms;
-	} else if (l->session) {
-		if (!lease_is_of(x, s))
-			l->number++;
-		share(l);
-	}
-	l->grace_us = 0;
-	if (memcmp(&old, l, offsetof(struct lease, wanted)))
-		changed(x);
-	if (!l->wanted && x->store) {
-		l->wanted = true;
-		store_kick(x->store);
-	}
+	if ((mode == VXHS_OPEN_RW || r->session) && !lease_is_of(x, s))
+		r->number++;
+	if (mode == VXHS_OPEN_RW)
+		own(r, s);
+	else
+		share(r);
+	r->instance = server_instance();
+	if (r->number != old.number || r->state != old.state)
+		r->since = (u64)time(NULL);
+	x->lease.grace_us = 0;
+	if (!memcmp(&old, r, sizeof(old)))
+		return;
+	changed(x);
+	if (decides(&old, r))
+		x->lease.needed = x->lease.change;
 }
 
 /**
- * lease_let_go - the owner has closed the vdisk, or is given up
+ * lease_let_go - the owner has closed the vdisk, or is given up; or the last
+ * of those who share
  * @x: the export
  *
  * Nobody waits for that to be stored: a restart before costs the next one a
@@ -196,9 +211,12 @@ void lease_gain(struct export *x, const struct session *s, u32 mode)
  */
 void lease_let_go(struct export *x)
 {
-	if (!x->lease.held || keeping)
+	struct lease_record *r = &x->lease.record;
+
+	if (r->state == LEASE_FREE || keeping)
 		return;
-	x->lease.held = false;
+	r->state = LEASE_FREE;
+	r->since = (u64)time(NULL);
 	changed(x);
 }
 
@@ -210,6 +228,21 @@ void lease_let_go(struct export *x)
 void lease_keep_for(struct export *x, u64 us)
 {
 	x->lease.grace_us = now_us() + us;
+}
+
+/**
+ * lease_end_grace - who was waited for has not come
+ * @x: the export, ours, and nobody has it open to write
+ *
+ * Context: control_lock() held.
+ */
+void lease_end_grace(struct export *x)
+{
+	if (!x->lease.grace_us || now_us() < x->lease.grace_us)
+		return;
+	x->lease.grace_us = 0;
+	if (lease_is_held(x))
+		lease_let_go(x);
 }
 
 /** leases_keep - the server ends, and no lease with it */

@@ -12,6 +12,17 @@
 
 /* Who has it open */
 
+/* Does anybody have it open so? */
+static bool is_open_as(const struct export *x, u32 mode)
+{
+	const struct open *o;
+
+	for (o = x->opens; o; o = o->next)
+		if (atomic_load(&o->mode) == mode)
+			return true;
+	return false;
+}
+
 /**
  * export_update_exclusive - may v34 clients, who open nothing, write?
  * @x: the export
@@ -20,13 +31,23 @@
  */
 void export_update_exclusive(struct export *x)
 {
-	bool exclusive = x->lease.held && now_us() < x->lease.grace_us;
-	struct open *o;
+	bool exclusive = lease_is_held(x) && now_us() < x->lease.grace_us;
 
-	for (o = x->opens; o; o = o->next)
-		if (atomic_load(&o->mode) == VXHS_OPEN_RW)
-			exclusive = true;
+	if (is_open_as(x, VXHS_OPEN_RW))
+		exclusive = true;
 	atomic_store(&x->exclusive, exclusive);
+}
+
+/**
+ * export_end_grace - give up an owner who did not come back in time
+ * @x: the export, ours
+ *
+ * Context: control_lock() held.
+ */
+void export_end_grace(struct export *x)
+{
+	if (!is_open_as(x, VXHS_OPEN_RW) && !is_open_as(x, VXHS_OPEN_RW_SHARED))
+		lease_end_grace(x);
 }
 
 static bool conflict(u32 a, u32 b)
@@ -93,15 +114,15 @@ static bool is_busy(struct export *x, const struct session *s, u32 mode)
 			 x->name, s->text, o->session->text,
 			 mode_text(atomic_load(&o->mode)),
 			 (unsigned long long)(now_us() - o->since_us) / 1000000,
-			 (unsigned long long)x->lease.number);
+			 (unsigned long long)x->lease.record.number);
 		return true;
 	}
 	if (!lease_waits(x, s, mode))
 		return false;
-	uuid_format(x->lease.host, host);
+	uuid_format(x->lease.record.host, host);
 	log_peer("export %s: busy for %s: session %016llx of host %s had it and has its kato to come back, lease %llu",
-		 x->name, s->text, (unsigned long long)x->lease.session, host,
-		 (unsigned long long)x->lease.number);
+		 x->name, s->text, (unsigned long long)x->lease.record.session, host,
+		 (unsigned long long)x->lease.record.number);
 	return true;
 }
 
@@ -166,7 +187,7 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 		store_want(x->store);
 		return VXHS_ST_AGAIN;
 	}
-	if (want->lease && want->lease != x->lease.number)
+	if (want->lease && want->lease != x->lease.record.number)
 		return VXHS_ST_STALE;
 	if (!(want->options & VXHS_OPEN_TAKE_OVER) &&
 	    is_busy(x, s, want->mode))
@@ -195,7 +216,7 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 	if (*fresh)
 		log_peer("export %s: open %s by %s, lease %llu", x->name,
 			 mode_text(want->mode), s->text,
-			 (unsigned long long)x->lease.number);
+			 (unsigned long long)x->lease.record.number);
 	*out = o;
 	return VXHS_ST_OK;
 }
@@ -221,6 +242,9 @@ static void release(struct open *o, bool keep_lease)
 	unlink_open(o);
 	if (had && !keep_lease && lease_is_of(x, o->session) &&
 	    !has_exclusively(x, o->session_id))
+		lease_let_go(x);
+	if (x->lease.record.state == LEASE_SHARED &&
+	    !is_open_as(x, VXHS_OPEN_RW_SHARED))
 		lease_let_go(x);
 	session_drop_open(o->session, o);
 	o->session = NULL;

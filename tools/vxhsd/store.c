@@ -9,8 +9,10 @@
 
 #include "export.h"
 #include "group.h"
+#include "identity.h"
 #include "lease.h"
 #include "log.h"
+#include "serving.h"
 #include "store.h"
 
 #define RETRY_US	500000	/* to write a lease, after a failure */
@@ -25,6 +27,8 @@
  * @shared: other servers use it, too; constant
  * @id: of the group of exports, if shared; constant
  * @thread: constant
+ * @serving: from serving_begin(), or negative; the thread's, if there is one
+ * @serve_by_us: when to complain that it is not; the thread's
  * @kick: there may be something to do; with control_lock()
  * @failing: the last lease could not be written
  * @quit: end when all is written
@@ -38,6 +42,8 @@ struct store {
 	bool shared;
 	u8 id[16];
 	pthread_t thread;
+	int serving;
+	u64 serve_by_us;
 	pthread_cond_t kick;
 
 	/* Under control_lock(). */
@@ -125,14 +131,49 @@ static u64 watch_group(struct store *st)
 	return LOOK_US;
 }
 
+/*
+ * Under control_lock(), which is let go meanwhile.  Tells who looks at the
+ * leases that they are ours now, or no longer.  That must not stand in the way
+ * of anybody, so it is tried again.  Returns how soon, 0 for never.
+ */
+static u64 show_ours(struct store *st)
+{
+	bool ours = !st->shared || group_has_locks(st);
+	int ret;
+
+	if (ours == (st->serving >= 0))
+		return 0;
+	control_unlock();
+	if (!ours) {
+		serving_end(st->serving);
+		ret = -1;
+		st->serve_by_us = 0;
+	} else {
+		if (!st->serve_by_us)
+			st->serve_by_us = now_us() + LINGER_US;
+		ret = serving_begin(st->dir, server_instance());
+		if (ret < 0 && now_us() > st->serve_by_us) {
+			log_warn("cannot lock %s/" SERVING_FILE " (%s), so vxhsctl leases does not tell of this server; each needs a state directory of its own",
+				 st->dir, ret == -EAGAIN ?
+				 "another server has" : strerror(-ret));
+			st->serve_by_us = ~0ULL;
+		}
+	}
+	control_lock();
+	st->serving = ret;
+	return ours && ret < 0 ? RETRY_US : 0;
+}
+
 static void *store_run(void *arg)
 {
 	struct store *st = arg;
 	struct export *x;
-	u64 wait;
+	u64 wait, soon;
 
 	control_lock();
 	for (;;) {
+		/* First, for who reads a lease looks there. */
+		soon = show_ours(st);
 		x = export_unstored(st);
 		if (x)
 			write_lease(st, x);
@@ -141,8 +182,10 @@ static void *store_run(void *arg)
 		if (x && !st->failing)
 			continue;
 		wait = st->shared ? watch_group(st) : 0;
-		if (st->failing && (!wait || wait > RETRY_US))
-			wait = RETRY_US;
+		if (st->failing)
+			soon = RETRY_US;
+		if (soon && (!wait || wait > soon))
+			wait = soon;
 		control_wait(&st->kick, wait);
 	}
 	control_unlock();
@@ -178,6 +221,8 @@ static int find_group(struct store *st, struct err *err)
 
 static void store_free(struct store *st)
 {
+	if (st->serving >= 0)
+		serving_end(st->serving);
 	free(st->dir);
 	free(st);
 }
@@ -190,6 +235,7 @@ static struct store *store_new(const char *dir, bool shared, struct err *err)
 	if (!st)
 		goto no_memory;
 	st->shared = shared;
+	st->serving = -1;
 	st->dir = strdup(dir);
 	if (!st->dir)
 		goto no_memory;
@@ -197,6 +243,9 @@ static struct store *store_new(const char *dir, bool shared, struct err *err)
 		store_free(st);
 		return NULL;
 	}
+	/* If that fails the thread tries again. */
+	if (!shared)
+		st->serving = serving_begin(dir, server_instance());
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&st->kick, &attr);

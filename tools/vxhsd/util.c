@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -265,6 +264,22 @@ void addr_identity(const struct sockaddr *sa, u8 id[16])
 
 		memcpy(id, &in6->sin6_addr, 16);
 	}
+}
+
+/**
+ * identity_format - the address that a peer is known by
+ * @id: from addr_identity()
+ * @text: the result, without a port
+ */
+void identity_format(const u8 id[16], char text[INET6_ADDRSTRLEN])
+{
+	struct in6_addr in6;
+
+	memcpy(&in6, id, sizeof(in6));
+	if (IN6_IS_ADDR_V4MAPPED(&in6))
+		inet_ntop(AF_INET, id + 12, text, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, id, text, INET6_ADDRSTRLEN);
 }
 
 /**

@@ -6,6 +6,7 @@
 #ifndef _VXHSD_UTIL_H
 #define _VXHSD_UTIL_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -47,6 +48,7 @@ u64 now_us(void);
 
 void addr_format(const struct sockaddr *sa, char text[ADDR_TEXT]);
 void addr_identity(const struct sockaddr *sa, u8 id[16]);
+void identity_format(const u8 id[16], char text[INET6_ADDRSTRLEN]);
 
 bool read_line(const char *path, char *buf, size_t size);
 bool read_number(const char *path, u64 *value);

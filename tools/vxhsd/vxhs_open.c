@@ -133,7 +133,7 @@ static void opened(struct conn *c, struct io *io, const struct open *o)
 	g.size = atomic_load(&o->export->size);
 	g.verifier = atomic_load(&o->export->verifier);
 	if (atomic_load(&o->mode) != VXHS_OPEN_RO)
-		g.lease = o->export->lease.number;
+		g.lease = o->export->lease.record.number;
 	vxhs_put_geometry((void *)io->body, &g);
 	vxhs_answer(c, io, io->body, sizeof(struct vxhs_open_rsp));
 }

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <stdio.h>
+#include <string.h>
+
+#include "lease_record.h"
+
+#define NOTHING	"-"	/* where a word must be */
+
+static const char * const states[] = {
+	[LEASE_FREE] = "free",
+	[LEASE_HELD] = "held",
+	[LEASE_SHARED] = "shared",
+};
+
+static bool parse_state(const char *text, enum lease_state *state)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		if (strcmp(text, states[i]))
+			continue;
+		*state = (enum lease_state)i;
+		return true;
+	}
+	return false;
+}
+
+static void copy_word(char *out, size_t size, const char *word)
+{
+	snprintf(out, size, "%s", strcmp(word, NOTHING) ? word : "");
+}
+
+/**
+ * lease_record_parse - read a line of lease_record_format() or of an earlier
+ * version
+ * @line: NUL-terminated
+ * @r: the result
+ *
+ * Return: true if it is one
+ */
+bool lease_record_parse(const char *line, struct lease_record *r)
+{
+	unsigned long long number, session, since = 0, instance = 0;
+	char host[UUID_TEXT], state[8];
+	char address[INET6_ADDRSTRLEN] = "", name[VXHS_NAME_MAX + 1] = "";
+	unsigned int kato;
+
+	memset(r, 0, sizeof(*r));
+	if (sscanf(line, "%llu %llx %36s %u %7s %llu %llx %45s %63s", &number,
+		   &session, host, &kato, state, &since, &instance, address,
+		   name) < 5 || !number || !uuid_parse(host, r->host) ||
+	    !parse_state(state, &r->state))
+		return false;
+	r->number = number;
+	r->session = session;
+	r->kato_ms = kato;
+	r->since = since;
+	r->instance = instance;
+	copy_word(r->address, sizeof(r->address), address);
+	copy_word(r->name, sizeof(r->name), name);
+	return true;
+}
+
+static const char *word(const char *text)
+{
+	return *text ? text : NOTHING;
+}
+
+/**
+ * lease_record_format - the line that is kept
+ * @r: the record
+ * @line: the result, without a newline
+ */
+void lease_record_format(const struct lease_record *r, char line[LEASE_LINE])
+{
+	char host[UUID_TEXT];
+
+	uuid_format(r->host, host);
+	snprintf(line, LEASE_LINE, "%llu %llx %s %u %s %llu %llx %s %s",
+		 (unsigned long long)r->number, (unsigned long long)r->session,
+		 host, r->kato_ms, states[r->state],
+		 (unsigned long long)r->since, (unsigned long long)r->instance,
+		 word(r->address), word(r->name));
+}
