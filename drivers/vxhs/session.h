@@ -120,6 +120,8 @@ struct vxhs_session_policy {
  * @tag_set: shared by all disks
  * @has_tag_set: @tag_set is allocated
  * @slots: by hardware queue and tag
+ * @keeper: a queue without a disk: the tag set stays shared, for the block
+ *	    layer would wait for parked requests when that changes
  * @recover: ends broken lanes, parks and fails requests
  * @reconnect: brings lanes up, begins epochs
  */
@@ -174,6 +176,7 @@ struct vxhs_session {
 	struct blk_mq_tag_set	tag_set;
 	bool			has_tag_set;
 	struct vxhs_slot	*slots;
+	struct request_queue	*keeper;
 	struct delayed_work	recover;
 	struct delayed_work	reconnect;
 };

@@ -185,14 +185,15 @@ def policy_can_be_changed_while_io_waits():
         vxhsctl('detach', '--force', device)
 
 
-def force(device, *tries):
+def force(device, *tries, stays=()):
     begun = time.monotonic()
-    vxhsctl('detach', '--force', device)
+    vm.in_time(lambda: vxhsctl('detach', '--force', device))
     took = time.monotonic() - begun
     for t in tries:
         check(t.result(10) != 0, '%s succeeded' % t.what)
     check(took < (20 if LIGHT else 2.5), 'it took %.1f s' % took)
-    eventually(lambda: not vm.devices(), 'the device stays')
+    names = [os.path.basename(path) for path in stays]
+    eventually(lambda: vm.devices() == names, 'the device stays')
 
 
 @test
@@ -231,6 +232,85 @@ def plain_detach_is_refused_while_the_server_is_away():
         done = vm.run('rmmod', 'vxhs', timeout=20)
         check(done.returncode, 'rmmod succeeded')
         force(device)
+
+
+# ------------------------------------------------------------ one of two
+
+
+class Pair(Server):
+    """Two vdisks, d and e; silent to d only."""
+
+    def __init__(self, **kw):
+        super().__init__(**kw)
+        self.disks['e'] = vxhs.Disk(16 * MIB)
+
+    def take(self, conn, req, payload):
+        if self.handles.get(req.handle) is not self.disks['d']:
+            return False
+        return super().take(conn, req, payload)
+
+
+def answered(one, *tries):
+    """The server is well again, and what waited is answered."""
+    one.silent = set()
+    one.drop()
+    for t in tries:
+        equal(t.result(), 0, t.what)
+
+
+@test
+def detach_force_of_one_of_two_while_the_other_is_parked():
+    """The block layer would wait for the other's requests."""
+    with Pair() as one:
+        device, other = attached(one), attach(one, 'e')
+        settle()
+        one.silent = {WRITE}
+        waits = Try(device, 'write', data(1))
+        check(one.taken.wait(20), 'the WRITE does not come')
+        one.stop()
+        eventually(lambda: show(device)['session']['state'] == 'recovering',
+                   'the session does not recover')
+        force(other, Try(other, 'write', data(2)), stays=[device])
+        check(waits.is_alive(), 'the other WRITE ended')
+        with Server(one.port, one.disks['d']):
+            equal(waits.result(), 0, 'the other WRITE')
+            settle()
+            detach(device)
+
+
+@test
+def detach_of_one_of_two_while_the_other_is_parked():
+    with Pair() as one:
+        device, other = attached(one), attach(one, 'e')
+        settle()
+        one.silent = {WRITE}
+        waits = Try(device, 'write', data(1))
+        check(one.taken.wait(20), 'the WRITE does not come')
+        vm.in_time(lambda: detach(other))
+        check(waits.is_alive(), 'the other WRITE ended')
+        answered(one, waits)
+        settle()
+        detach(device)
+
+
+@test
+def attach_of_a_second_disk_while_the_first_is_parked():
+    """It is done if the server answers it, else refused in time."""
+    with Pair() as one:
+        device = attached(one)
+        one.silent = {WRITE}
+        waits = Try(device, 'write', data(1))
+        check(one.taken.wait(20), 'the WRITE does not come')
+        other = vm.in_time(lambda: attach(one, 'e'))
+        with Raw(other) as raw:
+            raw.write(data(2))
+            equal(raw.read(), data(2))
+        settle()
+        detach(other)
+        check(waits.is_alive(), 'the first WRITE ended')
+        one.stop()
+        refused([], 'attach', vm.host(one), 'e', within=20)
+        force(device, waits)
 
 
 # ------------------------------------------------------------ losses
