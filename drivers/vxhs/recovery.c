@@ -649,6 +649,7 @@ static int vxhs_recovery_reopen(struct vxhs_session *session,
 	switch (vxhs_disk_reopened(disk, &geometry, &reason)) {
 	case VXHS_REOPENED:
 		disk->epoch = session->epoch;
+		disk->reread = false;
 		vxhs_recovery_open_disk(session, lane, disk);
 		return 0;
 	case VXHS_REOPENED_LOST:
@@ -664,17 +665,23 @@ static int vxhs_recovery_reopen(struct vxhs_session *session,
 	}
 }
 
+/* Is OPEN to be sent, for requests to flow or to learn what has changed? */
+static bool vxhs_recovery_wants(const struct vxhs_disk *disk,
+				const struct vxhs_lane *lane)
+{
+	return vxhs_disk_works(disk) &&
+	       (disk->reread || !vxhs_disk_is_open(disk, lane->index));
+}
+
 /* A disk that was not tried in this round, one that is well first. */
 static struct vxhs_disk *vxhs_recovery_next_disk(struct vxhs_session *session,
-						 struct vxhs_lane *lane,
-						 bool all)
+						 struct vxhs_lane *lane)
 {
 	struct vxhs_disk *disk, *sick = NULL;
 
 	list_for_each_entry(disk, &session->disks, entry) {
-		if (disk->round == session->round || !vxhs_disk_works(disk))
-			continue;
-		if (!all && vxhs_disk_is_open(disk, lane->index))
+		if (disk->round == session->round ||
+		    !vxhs_recovery_wants(disk, lane))
 			continue;
 		if (!disk->sick)
 			return disk;
@@ -741,13 +748,12 @@ static bool vxhs_recovery_serves(struct vxhs_session *session,
 
 /*
  * OPEN every disk on a lane that is up; it is made live as soon as one of them
- * may use it.  @first: of its epoch; @all: also what is open there already.
+ * may use it.  @first: of its epoch.
  * Return: 0, -EAGAIN if none was opened, another negative errno if the lane
  * broke
  */
 static int vxhs_recovery_open_all(struct vxhs_session *session,
-				  struct vxhs_lane *lane, bool first,
-				  bool all)
+				  struct vxhs_lane *lane, bool first)
 {
 	bool live = vxhs_lane_is_live(lane);
 	struct vxhs_disk *disk;
@@ -756,7 +762,7 @@ static int vxhs_recovery_open_all(struct vxhs_session *session,
 	mutex_lock(&session->commands);
 	session->round++;
 	for (;;) {
-		disk = vxhs_recovery_next_disk(session, lane, all);
+		disk = vxhs_recovery_next_disk(session, lane);
 		/* One lane of those that are live may have died meanwhile. */
 		ret = vxhs_lane_is_up(lane) ? 0 : -ENOTCONN;
 		if (!ret && disk) {
@@ -842,7 +848,7 @@ static int vxhs_recovery_try_epoch(struct vxhs_session *session)
 	/* Drain there, or find out that the disks are elsewhere. */
 	until = jiffies + 2 * vxhs_kato(session);
 	do {
-		ret = vxhs_recovery_open_all(session, lane, true, false);
+		ret = vxhs_recovery_open_all(session, lane, true);
 		if (ret != -EAGAIN)
 			break;
 		if (session->key.nr_portals > 1) {
@@ -954,7 +960,7 @@ static unsigned long vxhs_recovery_join(struct vxhs_session *session,
 		ret = vxhs_recovery_start(session, lane, false, &extack);
 	mutex_unlock(&session->commands);
 	if (!ret) {
-		ret = vxhs_recovery_open_all(session, lane, false, false);
+		ret = vxhs_recovery_open_all(session, lane, false);
 		if (ret && !vxhs_recovery_give_up(session, lane))
 			return VXHS_OPEN_RETRY;
 	}
@@ -981,20 +987,34 @@ static bool vxhs_recovery_all_open(struct vxhs_session *session,
 	struct vxhs_disk *disk;
 
 	list_for_each_entry(disk, &session->disks, entry) {
-		if (vxhs_disk_works(disk) &&
-		    !vxhs_disk_is_open(disk, lane->index))
+		if (vxhs_recovery_wants(disk, lane))
 			return false;
 	}
 	return true;
+}
+
+/*
+ * Something of a vdisk has changed: OPEN tells.  A disk that is not shown yet
+ * may have been opened before that, and is asked for again when it is.
+ */
+static void vxhs_recovery_reread(struct vxhs_session *session)
+{
+	struct vxhs_disk *disk;
+
+	mutex_lock(&session->commands);
+	list_for_each_entry(disk, &session->disks, entry)
+		disk->reread = true;
+	mutex_unlock(&session->commands);
 }
 
 /* A live session: lanes that are missing, disks that are not open. */
 static void vxhs_recovery_complete(struct vxhs_session *session)
 {
 	unsigned long delay = MAX_JIFFY_OFFSET;
-	bool reread = test_and_clear_bit(VXHS_SESSION_REREAD, &session->flags);
 	unsigned int i;
 
+	if (test_and_clear_bit(VXHS_SESSION_REREAD, &session->flags))
+		vxhs_recovery_reread(session);
 	for (i = 0; i < session->nr_lanes && vxhs_session_live(session); i++) {
 		struct vxhs_lane *lane = session->lanes[i];
 
@@ -1006,10 +1026,8 @@ static void vxhs_recovery_complete(struct vxhs_session *session)
 
 		if (!vxhs_lane_is_live(lane))
 			continue;
-		if (vxhs_recovery_open_all(session, lane, false, reread) ==
-		    -ESTALE)
+		if (vxhs_recovery_open_all(session, lane, false) == -ESTALE)
 			vxhs_recovery_told(session, VXHS_SESSION_EPOCH_OVER);
-		reread = false;
 	}
 	mutex_lock(&session->commands);
 	for (i = 0; i < session->nr_lanes; i++) {

@@ -490,6 +490,29 @@ def resize_in_use_and_during_recovery():
     d.stop()
 
 
+@test
+def a_resize_while_a_disk_is_added_is_not_missed():
+    """The server tells of it right behind the answer to the first OPEN, when
+    there is no block device yet."""
+    with Server(features=vxhs.F_EVENTS) as one:
+        opens = []
+
+        def grow(conn, req, payload):
+            answer = one.answer(conn, req, payload)
+            opens.append(req)
+            if len(opens) == 1:
+                one.geometry['size'] = 24 * MIB
+                answer += vxhs.event(vxhs.EV_RESIZED, features=conn.features)
+            conn.send(answer)
+            return True
+        one.on_open = grow
+        device = attached(one, '--lanes', 1)
+        eventually(lambda: size_of(device) == 24 * MIB,
+                   'the disk has %d bytes' % size_of(device))
+        settle()
+        detach(device)
+
+
 # ------------------------------------------------------------ the system
 
 
