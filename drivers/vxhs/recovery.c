@@ -467,7 +467,6 @@ static void vxhs_recovery_work(struct work_struct *work)
 						    recover);
 	unsigned int noio;
 	long delay;
-	u32 actions = 0;
 
 	/* Until it is live, who connects owns the lanes. */
 	if (READ_ONCE(session->state) == VXHS_SESSION_STATE_CONNECTING ||
@@ -477,12 +476,12 @@ static void vxhs_recovery_work(struct work_struct *work)
 	noio = memalloc_noio_save();
 	mutex_lock(&session->lanes_lock);
 	vxhs_recovery_end_broken(session);
-	if (test_and_clear_bit(VXHS_SESSION_EPOCH_OVER, &session->flags)) {
-		actions = vxhs_session_event(session,
-					     VXHS_SESSION_OTHER_SERVER);
-		if (vxhs_recovery_any_up(session))
-			vxhs_recovery_do(session, actions);
-	}
+	/* If no lane is left, that begins a new epoch. */
+	if (test_and_clear_bit(VXHS_SESSION_EPOCH_OVER, &session->flags) &&
+	    vxhs_recovery_any_up(session))
+		vxhs_recovery_do(session,
+				 vxhs_session_event(session,
+						    VXHS_SESSION_OTHER_SERVER));
 	if (test_and_clear_bit(VXHS_SESSION_AWAY, &session->flags) &&
 	    !session->holding && vxhs_session_live(session)) {
 		pr_info("%s: the server goes away, moving to the next portal\n",
@@ -690,7 +689,11 @@ static struct vxhs_disk *vxhs_recovery_next_disk(struct vxhs_session *session,
 	return sick;
 }
 
-/* LIVE, if nothing happened meanwhile.  Return: it is */
+/*
+ * LIVE, if nothing happened meanwhile.
+ * Return: it is; if not it is still the one that starts, for who started it to
+ * give up
+ */
 static bool vxhs_recovery_make_live(struct vxhs_session *session,
 				    struct vxhs_lane *lane, bool first)
 {
@@ -698,13 +701,13 @@ static bool vxhs_recovery_make_live(struct vxhs_session *session,
 	u32 actions;
 
 	mutex_lock(&session->lanes_lock);
-	session->starting = NULL;
 	/* First of an epoch while requests wait, or one more of a live one. */
 	if (!vxhs_session_closing(session) && !session->holding &&
 	    first != vxhs_session_live(session) &&
 	    cmpxchg(&lane->state, VXHS_LANE_UP, VXHS_LANE_LIVE) ==
 	    VXHS_LANE_UP) {
 		done = true;
+		session->starting = NULL;
 		lane->failures = 0;
 		actions = vxhs_session_event(session, VXHS_SESSION_OPENED);
 		if (first) {
@@ -720,8 +723,6 @@ static bool vxhs_recovery_make_live(struct vxhs_session *session,
 			vxhs_netlink_notify(VXHS_CHANGE_RECOVERED, session,
 					    NULL);
 		vxhs_recovery_spread(session);
-	} else if (READ_ONCE(lane->state) != VXHS_LANE_DOWN) {
-		vxhs_recovery_abort(session, lane);
 	}
 	mutex_unlock(&session->lanes_lock);
 	if (done)
@@ -814,12 +815,16 @@ static bool vxhs_recovery_give_up(struct vxhs_session *session,
 static void vxhs_recovery_report(struct vxhs_session *session,
 				 const char *message)
 {
+	struct sockaddr_storage portal;
+
 	if (session->attempts &&
 	    time_before(jiffies, session->next_report))
 		return;
 	session->next_report = jiffies + VXHS_REPORT;
-	pr_warn("%s: portal %pISpc: %s; trying on\n", session->host,
-		&session->key.portal[session->current_portal],
+	spin_lock_irq(&session->state_lock);
+	portal = session->key.portal[session->current_portal];
+	spin_unlock_irq(&session->state_lock);
+	pr_warn("%s: portal %pISpc: %s; trying on\n", session->host, &portal,
 		message ?: "does not answer");
 }
 

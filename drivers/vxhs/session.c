@@ -1064,6 +1064,12 @@ again:
 		session->live_since = jiffies;
 		vxhs_session_event(session, ret ? VXHS_SESSION_PORTALS_TRIED :
 						  VXHS_SESSION_OPENED);
+		/* Nothing recovers it any more. */
+		if (!ret &&
+		    READ_ONCE(session->state) == VXHS_SESSION_STATE_CLOSING) {
+			NL_SET_ERR_MSG(extack, "this host shuts down");
+			ret = -ESHUTDOWN;
+		}
 		if (ret)
 			vxhs_session_close(session);
 		else

@@ -4,9 +4,11 @@
 how long I/O waits, when it fails, what becomes of a disk whose server lost
 data, has another disk of the same name, a smaller one, or a larger one."""
 
+import contextlib
 import errno
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -138,6 +140,48 @@ def what_was_submitted_first_is_sent_first():
         settle()
         detach(device)
         two.stop()
+
+
+@contextlib.contextmanager
+def recovery_on_cpu(cpu):
+    """Works of queues that are bound to no CPU run there."""
+    path = '/sys/devices/virtual/workqueue/cpumask'
+    with open(path) as file:
+        before = file.read()
+    try:
+        with open(path, 'w') as file:
+            file.write('%x' % (1 << cpu))
+        yield
+    finally:
+        with open(path, 'w') as file:
+            file.write(before)
+
+
+@test
+def a_server_that_answers_open_and_closes():
+    """Before who recovers gets the only CPU, so the lane is broken before it
+    can be used."""
+    with Server() as one, recovery_on_cpu(0):
+        device = attached(one, '--lanes', 1)
+        closed = []
+
+        def close(conn, req, payload):
+            closed.append(req)
+            if len(closed) > 3:
+                return False
+            answer = one.answer(conn, req, payload)
+            os.sched_setaffinity(0, {0})
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+            conn.sock.sendall(answer)
+            conn.sock.shutdown(socket.SHUT_WR)
+            return True
+        one.on_open = close
+        one.drop()
+        waits = Try(device, 'write', data(1))
+        equal(waits.result(), 0, 'WRITE')
+        check(len(closed) > 3, 'OPEN came %d times' % len(closed))
+        settle()
+        detach(device)
 
 
 # ------------------------------------------------------------ it fails
