@@ -540,6 +540,7 @@ static int vxhs_recovery_start(struct vxhs_session *session,
 	lockdep_assert_held(&session->commands);
 	mutex_lock(&session->lanes_lock);
 	session->starting = lane;
+	session->moved = false;
 	mutex_unlock(&session->lanes_lock);
 
 	vxhs_recovery_forget_opens(session, lane);
@@ -703,7 +704,7 @@ static bool vxhs_recovery_make_live(struct vxhs_session *session,
 	mutex_lock(&session->lanes_lock);
 	/* First of an epoch while requests wait, or one more of a live one. */
 	if (!vxhs_session_closing(session) && !session->holding &&
-	    first != vxhs_session_live(session) &&
+	    !session->moved && first != vxhs_session_live(session) &&
 	    cmpxchg(&lane->state, VXHS_LANE_UP, VXHS_LANE_LIVE) ==
 	    VXHS_LANE_UP) {
 		done = true;
@@ -903,7 +904,8 @@ static void vxhs_recovery_begin(struct vxhs_session *session)
 	if (!vxhs_recovery_try_epoch(session) || vxhs_session_closing(session))
 		return;
 	mutex_lock(&session->lanes_lock);
-	vxhs_recovery_next_portal(session);
+	if (!session->moved)
+		vxhs_recovery_next_portal(session);
 	delay = 0;
 	if (++session->tried >= session->key.nr_portals) {
 		session->tried = 0;
@@ -1084,6 +1086,11 @@ void vxhs_recovery_portals_changed(struct vxhs_session *session, bool ours)
 
 	mutex_lock(&session->lanes_lock);
 	session->tried = 0;
+	if (!ours && session->starting) {
+		session->moved = true;
+		vxhs_lane_fail(session->starting,
+			       "its portal was taken off the list");
+	}
 	if (!ours && vxhs_session_live(session)) {
 		actions = vxhs_session_event(session, VXHS_SESSION_GOING_AWAY);
 		vxhs_recovery_do(session, actions);

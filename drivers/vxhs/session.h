@@ -92,6 +92,7 @@ struct vxhs_session_policy {
  * @nr_disks: entries of @disks
  * @lanes_lock: serialises who ends lanes; inside @commands
  * @starting: the lane that reconnect brings up, which nobody else ends
+ * @moved: the portal of @starting was taken off the list
  * @holding: lanes are up but send no requests until they have drained
  * @hold_until: that ends then at the latest, jiffies
  * @down_since: when it was last LIVE, jiffies
@@ -146,6 +147,7 @@ struct vxhs_session {
 
 	struct mutex		lanes_lock;	/* who ends lanes */
 	struct vxhs_lane	*starting;
+	bool			moved;
 	bool			holding;
 	unsigned long		hold_until;
 	unsigned long		down_since;
