@@ -278,11 +278,13 @@ static void vxhs_recovery_check_disk(struct vxhs_session *session,
 		return;
 	}
 refuse:
+	if (!(vxhs_session_event(session, VXHS_SESSION_DISK_TIMEOUT) &
+	      VXHS_DO_FAIL_DISK))
+		return;
 	pr_warn("%s: no answer from %s since %u s: requests fail from now on\n",
 		disk->gendisk->disk_name, session->host,
 		jiffies_to_msecs(jiffies - disk->waits_since) / 1000);
 	vxhs_recovery_refuse(disk, BLK_STS_TRANSPORT);
-	vxhs_session_event(session, VXHS_SESSION_DISK_TIMEOUT);
 }
 
 /* lanes_lock held.  Return: in how many jiffies to look again, or -1 */
