@@ -118,6 +118,7 @@ struct vxhs_set {
  * @sick: its OPEN was answered AGAIN: others come first
  * @loss_told: of @lost
  * @round: of the session's OPENs, in which it was last tried
+ * @reread: something of it may have changed; under session->commands
  * @remove_work: ends a disk that was detached by force
  * @dirty: writes were acknowledged since the last FLUSH was sent
  * @lost: acknowledged, unflushed writes may be lost: every FLUSH fails
@@ -151,6 +152,7 @@ struct vxhs_disk {
 	bool			sick;
 	bool			loss_told;
 	unsigned int		round;
+	bool			reread;
 	struct work_struct	remove_work;
 	bool			detaching;
 	bool			dirty;

@@ -529,6 +529,10 @@ int vxhs_lane_connect(struct vxhs_lane *lane, struct sockaddr_storage *portal,
 	/* A reset that came before the callbacks were there. */
 	if (READ_ONCE(sk->sk_state) != TCP_ESTABLISHED)
 		vxhs_lane_fail(lane, "server closed the connection");
+	/* Who closes the session fails a lane that is up: one sees the other. */
+	smp_mb();
+	if (READ_ONCE(lane->session->state) == VXHS_SESSION_STATE_CLOSING)
+		vxhs_lane_fail(lane, "its session closes");
 	return 0;
 
 err_sock:
@@ -612,9 +616,10 @@ void vxhs_lane_abort(struct vxhs_lane *lane)
 	mutex_unlock(&tx->lock);
 
 	kthread_cancel_delayed_work_sync(&lane->work);
-	vxhs_lane_command_end(lane, -ECONNRESET);
 	lane->ended = jiffies;
-	WRITE_ONCE(lane->state, VXHS_LANE_DOWN);
+	/* Before the command ends; pairs with vxhs_lane_do_command(). */
+	smp_store_mb(lane->state, VXHS_LANE_DOWN);
+	vxhs_lane_command_end(lane, -ECONNRESET);
 }
 
 /**
@@ -670,7 +675,11 @@ static int vxhs_lane_do_command(struct vxhs_lane *lane, unsigned long deadline)
 	command->state = VXHS_COMMAND_QUEUED;
 	spin_unlock_bh(&command->lock);
 
-	/* A lane that breaks from here on ends the command; if it did ... */
+	/*
+	 * A lane that breaks from here on ends the command; if it did ...
+	 * Pairs with the change of state: one side sees the other.
+	 */
+	smp_mb();
 	if (!vxhs_lane_can_send(lane))
 		vxhs_lane_command_end(lane, -ENOTCONN);
 	else

@@ -278,11 +278,13 @@ static void vxhs_recovery_check_disk(struct vxhs_session *session,
 		return;
 	}
 refuse:
+	if (!(vxhs_session_event(session, VXHS_SESSION_DISK_TIMEOUT) &
+	      VXHS_DO_FAIL_DISK))
+		return;
 	pr_warn("%s: no answer from %s since %u s: requests fail from now on\n",
 		disk->gendisk->disk_name, session->host,
 		jiffies_to_msecs(jiffies - disk->waits_since) / 1000);
 	vxhs_recovery_refuse(disk, BLK_STS_TRANSPORT);
-	vxhs_session_event(session, VXHS_SESSION_DISK_TIMEOUT);
 }
 
 /* lanes_lock held.  Return: in how many jiffies to look again, or -1 */
@@ -467,7 +469,6 @@ static void vxhs_recovery_work(struct work_struct *work)
 						    recover);
 	unsigned int noio;
 	long delay;
-	u32 actions = 0;
 
 	/* Until it is live, who connects owns the lanes. */
 	if (READ_ONCE(session->state) == VXHS_SESSION_STATE_CONNECTING ||
@@ -477,12 +478,12 @@ static void vxhs_recovery_work(struct work_struct *work)
 	noio = memalloc_noio_save();
 	mutex_lock(&session->lanes_lock);
 	vxhs_recovery_end_broken(session);
-	if (test_and_clear_bit(VXHS_SESSION_EPOCH_OVER, &session->flags)) {
-		actions = vxhs_session_event(session,
-					     VXHS_SESSION_OTHER_SERVER);
-		if (vxhs_recovery_any_up(session))
-			vxhs_recovery_do(session, actions);
-	}
+	/* If no lane is left, that begins a new epoch. */
+	if (test_and_clear_bit(VXHS_SESSION_EPOCH_OVER, &session->flags) &&
+	    vxhs_recovery_any_up(session))
+		vxhs_recovery_do(session,
+				 vxhs_session_event(session,
+						    VXHS_SESSION_OTHER_SERVER));
 	if (test_and_clear_bit(VXHS_SESSION_AWAY, &session->flags) &&
 	    !session->holding && vxhs_session_live(session)) {
 		pr_info("%s: the server goes away, moving to the next portal\n",
@@ -541,6 +542,7 @@ static int vxhs_recovery_start(struct vxhs_session *session,
 	lockdep_assert_held(&session->commands);
 	mutex_lock(&session->lanes_lock);
 	session->starting = lane;
+	session->moved = false;
 	mutex_unlock(&session->lanes_lock);
 
 	vxhs_recovery_forget_opens(session, lane);
@@ -649,6 +651,7 @@ static int vxhs_recovery_reopen(struct vxhs_session *session,
 	switch (vxhs_disk_reopened(disk, &geometry, &reason)) {
 	case VXHS_REOPENED:
 		disk->epoch = session->epoch;
+		disk->reread = false;
 		vxhs_recovery_open_disk(session, lane, disk);
 		return 0;
 	case VXHS_REOPENED_LOST:
@@ -664,17 +667,23 @@ static int vxhs_recovery_reopen(struct vxhs_session *session,
 	}
 }
 
+/* Is OPEN to be sent, for requests to flow or to learn what has changed? */
+static bool vxhs_recovery_wants(const struct vxhs_disk *disk,
+				const struct vxhs_lane *lane)
+{
+	return vxhs_disk_works(disk) &&
+	       (disk->reread || !vxhs_disk_is_open(disk, lane->index));
+}
+
 /* A disk that was not tried in this round, one that is well first. */
 static struct vxhs_disk *vxhs_recovery_next_disk(struct vxhs_session *session,
-						 struct vxhs_lane *lane,
-						 bool all)
+						 struct vxhs_lane *lane)
 {
 	struct vxhs_disk *disk, *sick = NULL;
 
 	list_for_each_entry(disk, &session->disks, entry) {
-		if (disk->round == session->round || !vxhs_disk_works(disk))
-			continue;
-		if (!all && vxhs_disk_is_open(disk, lane->index))
+		if (disk->round == session->round ||
+		    !vxhs_recovery_wants(disk, lane))
 			continue;
 		if (!disk->sick)
 			return disk;
@@ -683,7 +692,11 @@ static struct vxhs_disk *vxhs_recovery_next_disk(struct vxhs_session *session,
 	return sick;
 }
 
-/* LIVE, if nothing happened meanwhile.  Return: it is; else still our lane */
+/*
+ * LIVE, if nothing happened meanwhile.
+ * Return: it is; if not it is still the one that starts, for who started it to
+ * give up
+ */
 static bool vxhs_recovery_make_live(struct vxhs_session *session,
 				    struct vxhs_lane *lane, bool first)
 {
@@ -693,7 +706,7 @@ static bool vxhs_recovery_make_live(struct vxhs_session *session,
 	mutex_lock(&session->lanes_lock);
 	/* First of an epoch while requests wait, or one more of a live one. */
 	if (!vxhs_session_closing(session) && !session->holding &&
-	    first != vxhs_session_live(session) &&
+	    !session->moved && first != vxhs_session_live(session) &&
 	    cmpxchg(&lane->state, VXHS_LANE_UP, VXHS_LANE_LIVE) ==
 	    VXHS_LANE_UP) {
 		done = true;
@@ -739,13 +752,12 @@ static bool vxhs_recovery_serves(struct vxhs_session *session,
 
 /*
  * OPEN every disk on a lane that is up; it is made live as soon as one of them
- * may use it.  @first: of its epoch; @all: also what is open there already.
+ * may use it.  @first: of its epoch.
  * Return: 0, -EAGAIN if none was opened, another negative errno if the lane
  * broke
  */
 static int vxhs_recovery_open_all(struct vxhs_session *session,
-				  struct vxhs_lane *lane, bool first,
-				  bool all)
+				  struct vxhs_lane *lane, bool first)
 {
 	bool live = vxhs_lane_is_live(lane);
 	struct vxhs_disk *disk;
@@ -754,7 +766,7 @@ static int vxhs_recovery_open_all(struct vxhs_session *session,
 	mutex_lock(&session->commands);
 	session->round++;
 	for (;;) {
-		disk = vxhs_recovery_next_disk(session, lane, all);
+		disk = vxhs_recovery_next_disk(session, lane);
 		/* One lane of those that are live may have died meanwhile. */
 		ret = vxhs_lane_is_up(lane) ? 0 : -ENOTCONN;
 		if (!ret && disk) {
@@ -806,12 +818,16 @@ static bool vxhs_recovery_give_up(struct vxhs_session *session,
 static void vxhs_recovery_report(struct vxhs_session *session,
 				 const char *message)
 {
+	struct sockaddr_storage portal;
+
 	if (session->attempts &&
 	    time_before(jiffies, session->next_report))
 		return;
 	session->next_report = jiffies + VXHS_REPORT;
-	pr_warn("%s: portal %pISpc: %s; trying on\n", session->host,
-		&session->key.portal[session->current_portal],
+	spin_lock_irq(&session->state_lock);
+	portal = session->key.portal[session->current_portal];
+	spin_unlock_irq(&session->state_lock);
+	pr_warn("%s: portal %pISpc: %s; trying on\n", session->host, &portal,
 		message ?: "does not answer");
 }
 
@@ -840,7 +856,7 @@ static int vxhs_recovery_try_epoch(struct vxhs_session *session)
 	/* Drain there, or find out that the disks are elsewhere. */
 	until = jiffies + 2 * vxhs_kato(session);
 	do {
-		ret = vxhs_recovery_open_all(session, lane, true, false);
+		ret = vxhs_recovery_open_all(session, lane, true);
 		if (ret != -EAGAIN)
 			break;
 		if (session->key.nr_portals > 1) {
@@ -890,7 +906,8 @@ static void vxhs_recovery_begin(struct vxhs_session *session)
 	if (!vxhs_recovery_try_epoch(session) || vxhs_session_closing(session))
 		return;
 	mutex_lock(&session->lanes_lock);
-	vxhs_recovery_next_portal(session);
+	if (!session->moved)
+		vxhs_recovery_next_portal(session);
 	delay = 0;
 	if (++session->tried >= session->key.nr_portals) {
 		session->tried = 0;
@@ -952,7 +969,7 @@ static unsigned long vxhs_recovery_join(struct vxhs_session *session,
 		ret = vxhs_recovery_start(session, lane, false, &extack);
 	mutex_unlock(&session->commands);
 	if (!ret) {
-		ret = vxhs_recovery_open_all(session, lane, false, false);
+		ret = vxhs_recovery_open_all(session, lane, false);
 		if (ret && !vxhs_recovery_give_up(session, lane))
 			return VXHS_OPEN_RETRY;
 	}
@@ -979,20 +996,34 @@ static bool vxhs_recovery_all_open(struct vxhs_session *session,
 	struct vxhs_disk *disk;
 
 	list_for_each_entry(disk, &session->disks, entry) {
-		if (vxhs_disk_works(disk) &&
-		    !vxhs_disk_is_open(disk, lane->index))
+		if (vxhs_recovery_wants(disk, lane))
 			return false;
 	}
 	return true;
+}
+
+/*
+ * Something of a vdisk has changed: OPEN tells.  A disk that is not shown yet
+ * may have been opened before that, and is asked for again when it is.
+ */
+static void vxhs_recovery_reread(struct vxhs_session *session)
+{
+	struct vxhs_disk *disk;
+
+	mutex_lock(&session->commands);
+	list_for_each_entry(disk, &session->disks, entry)
+		disk->reread = true;
+	mutex_unlock(&session->commands);
 }
 
 /* A live session: lanes that are missing, disks that are not open. */
 static void vxhs_recovery_complete(struct vxhs_session *session)
 {
 	unsigned long delay = MAX_JIFFY_OFFSET;
-	bool reread = test_and_clear_bit(VXHS_SESSION_REREAD, &session->flags);
 	unsigned int i;
 
+	if (test_and_clear_bit(VXHS_SESSION_REREAD, &session->flags))
+		vxhs_recovery_reread(session);
 	for (i = 0; i < session->nr_lanes && vxhs_session_live(session); i++) {
 		struct vxhs_lane *lane = session->lanes[i];
 
@@ -1004,10 +1035,8 @@ static void vxhs_recovery_complete(struct vxhs_session *session)
 
 		if (!vxhs_lane_is_live(lane))
 			continue;
-		if (vxhs_recovery_open_all(session, lane, false, reread) ==
-		    -ESTALE)
+		if (vxhs_recovery_open_all(session, lane, false) == -ESTALE)
 			vxhs_recovery_told(session, VXHS_SESSION_EPOCH_OVER);
-		reread = false;
 	}
 	mutex_lock(&session->commands);
 	for (i = 0; i < session->nr_lanes; i++) {
@@ -1059,6 +1088,11 @@ void vxhs_recovery_portals_changed(struct vxhs_session *session, bool ours)
 
 	mutex_lock(&session->lanes_lock);
 	session->tried = 0;
+	if (!ours && session->starting) {
+		session->moved = true;
+		vxhs_lane_fail(session->starting,
+			       "its portal was taken off the list");
+	}
 	if (!ours && vxhs_session_live(session)) {
 		actions = vxhs_session_event(session, VXHS_SESSION_GOING_AWAY);
 		vxhs_recovery_do(session, actions);

@@ -82,7 +82,7 @@ static int vxhs_session_status_error(u16 status, const char *command,
 		return -EROFS;
 	case VXHS_ST_BUSY:
 		NL_SET_ERR_MSG(extack,
-			       "the vdisk is exclusively open elsewhere; \"vxhsctl leases\" on the storage server tells where");
+			       "the vdisk is exclusively open elsewhere, \"vxhsctl leases\" on the storage server tells where; detach it there first, or use --take-over");
 		return -EBUSY;
 	case VXHS_ST_AGAIN:
 		NL_SET_ERR_MSG(extack,
@@ -373,6 +373,12 @@ static int vxhs_session_alloc_tags(struct vxhs_session *session)
 	if (ret)
 		return ret;
 	session->has_tag_set = true;
+	session->keeper = blk_mq_alloc_queue(set, NULL, NULL);
+	if (IS_ERR(session->keeper)) {
+		ret = PTR_ERR(session->keeper);
+		session->keeper = NULL;
+		return ret;
+	}
 	session->slots = kvcalloc((size_t)set->nr_hw_queues * set->queue_depth,
 				  sizeof(*session->slots), GFP_KERNEL);
 	return session->slots ? 0 : -ENOMEM;
@@ -809,6 +815,10 @@ static void vxhs_session_release(struct kref *ref)
 	for (i = 0; i < session->nr_lanes; i++)
 		vxhs_lane_free(session->lanes[i]);
 	kvfree(session->slots);
+	if (session->keeper) {
+		blk_mq_destroy_queue(session->keeper);
+		blk_put_queue(session->keeper);
+	}
 	if (session->has_tag_set)
 		blk_mq_free_tag_set(&session->tag_set);
 	mutex_destroy(&session->lanes_lock);
@@ -1054,6 +1064,12 @@ again:
 		session->live_since = jiffies;
 		vxhs_session_event(session, ret ? VXHS_SESSION_PORTALS_TRIED :
 						  VXHS_SESSION_OPENED);
+		/* Nothing recovers it any more. */
+		if (!ret &&
+		    READ_ONCE(session->state) == VXHS_SESSION_STATE_CLOSING) {
+			NL_SET_ERR_MSG(extack, "this host shuts down");
+			ret = -ESHUTDOWN;
+		}
 		if (ret)
 			vxhs_session_close(session);
 		else

@@ -92,6 +92,7 @@ struct vxhs_session_policy {
  * @nr_disks: entries of @disks
  * @lanes_lock: serialises who ends lanes; inside @commands
  * @starting: the lane that reconnect brings up, which nobody else ends
+ * @moved: the portal of @starting was taken off the list
  * @holding: lanes are up but send no requests until they have drained
  * @hold_until: that ends then at the latest, jiffies
  * @down_since: when it was last LIVE, jiffies
@@ -120,6 +121,8 @@ struct vxhs_session_policy {
  * @tag_set: shared by all disks
  * @has_tag_set: @tag_set is allocated
  * @slots: by hardware queue and tag
+ * @keeper: a queue without a disk: the tag set stays shared, for the block
+ *	    layer would wait for parked requests when that changes
  * @recover: ends broken lanes, parks and fails requests
  * @reconnect: brings lanes up, begins epochs
  */
@@ -144,6 +147,7 @@ struct vxhs_session {
 
 	struct mutex		lanes_lock;	/* who ends lanes */
 	struct vxhs_lane	*starting;
+	bool			moved;
 	bool			holding;
 	unsigned long		hold_until;
 	unsigned long		down_since;
@@ -174,6 +178,7 @@ struct vxhs_session {
 	struct blk_mq_tag_set	tag_set;
 	bool			has_tag_set;
 	struct vxhs_slot	*slots;
+	struct request_queue	*keeper;
 	struct delayed_work	recover;
 	struct delayed_work	reconnect;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The table of Documentation/recovery.rst, row by row.  Nothing here does
- * anything: who raises an event carries the actions out.
+ * anything: who raises an event carries the actions out, see there.
  */
 #include <linux/array_size.h>
 
@@ -86,7 +86,9 @@ static const struct {
 		[FAILING] = STEP(FAILING, EPOCH),
 	},
 	[VXHS_SESSION_DISK_TIMEOUT] = {
+		[LIVE] = STEP(LIVE, VXHS_DO_FAIL_DISK),
 		[RECOVERING] = STEP(RECOVERING, VXHS_DO_FAIL_DISK),
+		[FAILING] = STEP(FAILING, VXHS_DO_FAIL_DISK),
 	},
 	[VXHS_SESSION_ALL_TIMEOUT] = {
 		[CONNECTING] = STEP(CLOSING, ABORT_ALL),

@@ -13,11 +13,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import vxhs
 from harness import (Vxhsd, check, equal, eventually, main, skip, sparse, test,
                      tmpdir)
-from vxhs import (BUSY, CLOSE, GOING_AWAY, NO_SESSION, OK, RO, RW, RW_SHARED, STALE,
-                  TAKE_OVER, WRITE, Closed, client, opened)
+from vxhs import (BUSY, CLOSE, EV_GOING_AWAY, EV_RESIZED, GOING_AWAY,
+                  NO_SESSION, OK, RO, RW, RW_SHARED, STALE, TAKE_OVER, WRITE,
+                  Closed, client, opened)
 
 KATO = 1000     # of those who fall silent; longer than any test machine does
-EV_RESIZED, EV_GOING_AWAY, EV_LEASE_LOST = 1, 2, 3
 
 
 def memory(*names, **kw):

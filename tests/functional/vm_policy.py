@@ -204,6 +204,34 @@ def the_portal_in_use_is_taken_off_the_list():
 
 
 @test
+def a_portal_is_taken_off_the_list_while_it_comes_back():
+    """It answers the LOGIN of a new epoch only then, and is not used."""
+    disks = {'d': vxhs.Disk(16 << 20)}
+    asked, answer = threading.Event(), threading.Event()
+    slow = []
+
+    def login(conn, req, payload):
+        if slow:
+            asked.set()
+            answer.wait(20)
+        return False
+    with NativeServer(disks, on_login=login) as one, \
+            NativeServer(disks) as two:
+        device = attach(host(one), 'd')
+        slow.append(True)
+        one.drop()
+        check(asked.wait(20), 'no LOGIN')
+        vxhsctl('set', device, '--portals', host(two))
+        answer.set()
+        with Raw(device) as raw:
+            raw.write(b'n' * 4096)
+        equal(show(device)['session']['portal'], host(two))
+        equal((one.seen[vxhs.WRITE], two.seen[vxhs.WRITE]), (0, 1), 'WRITEs')
+        settle()
+        detach(device)
+
+
+@test
 def a_new_portal_ends_the_wait():
     state = tmpdir()
     disk = 'd=%s/disk,size=16M' % state

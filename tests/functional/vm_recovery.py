@@ -4,6 +4,7 @@
 how long I/O waits, when it fails, what becomes of a disk whose server lost
 data, has another disk of the same name, a smaller one, or a larger one."""
 
+import contextlib
 import errno
 import os
 import re
@@ -167,6 +168,48 @@ def what_was_submitted_first_is_sent_first():
         two.stop()
 
 
+@contextlib.contextmanager
+def recovery_on_cpu(cpu):
+    """Works of queues that are bound to no CPU run there."""
+    path = '/sys/devices/virtual/workqueue/cpumask'
+    with open(path) as file:
+        before = file.read()
+    try:
+        with open(path, 'w') as file:
+            file.write('%x' % (1 << cpu))
+        yield
+    finally:
+        with open(path, 'w') as file:
+            file.write(before)
+
+
+@test
+def a_server_that_answers_open_and_closes():
+    """Before who recovers gets the only CPU, so the lane is broken before it
+    can be used."""
+    with Server() as one, recovery_on_cpu(0):
+        device = attached(one, '--lanes', 1)
+        closed = []
+
+        def close(conn, req, payload):
+            closed.append(req)
+            if len(closed) > 3:
+                return False
+            answer = one.answer(conn, req, payload)
+            os.sched_setaffinity(0, {0})
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+            conn.sock.sendall(answer)
+            conn.sock.shutdown(socket.SHUT_WR)
+            return True
+        one.on_open = close
+        one.drop()
+        waits = Try(device, 'write', data(1))
+        equal(waits.result(), 0, 'WRITE')
+        check(len(closed) > 3, 'OPEN came %d times' % len(closed))
+        settle()
+        detach(device)
+
+
 # ------------------------------------------------------------ it fails
 
 
@@ -212,14 +255,15 @@ def policy_can_be_changed_while_io_waits():
         vxhsctl('detach', '--force', device)
 
 
-def force(device, *tries):
+def force(device, *tries, stays=()):
     begun = time.monotonic()
-    vxhsctl('detach', '--force', device)
+    vm.in_time(lambda: vxhsctl('detach', '--force', device))
     took = time.monotonic() - begun
     for t in tries:
         check(t.result(10) != 0, '%s succeeded' % t.what)
     check(took < (20 if LIGHT else 2.5), 'it took %.1f s' % took)
-    eventually(lambda: not vm.devices(), 'the device stays')
+    names = [os.path.basename(path) for path in stays]
+    eventually(lambda: vm.devices() == names, 'the device stays')
 
 
 @test
@@ -258,6 +302,85 @@ def plain_detach_is_refused_while_the_server_is_away():
         done = vm.run('rmmod', 'vxhs', timeout=20)
         check(done.returncode, 'rmmod succeeded')
         force(device)
+
+
+# ------------------------------------------------------------ one of two
+
+
+class Pair(Server):
+    """Two vdisks, d and e; silent to d only."""
+
+    def __init__(self, **kw):
+        super().__init__(**kw)
+        self.disks['e'] = vxhs.Disk(16 * MIB)
+
+    def take(self, conn, req, payload):
+        if self.handles.get(req.handle) is not self.disks['d']:
+            return False
+        return super().take(conn, req, payload)
+
+
+def answered(one, *tries):
+    """The server is well again, and what waited is answered."""
+    one.silent = set()
+    one.drop()
+    for t in tries:
+        equal(t.result(), 0, t.what)
+
+
+@test
+def detach_force_of_one_of_two_while_the_other_is_parked():
+    """The block layer would wait for the other's requests."""
+    with Pair() as one:
+        device, other = attached(one), attach(one, 'e')
+        settle()
+        one.silent = {WRITE}
+        waits = Try(device, 'write', data(1))
+        check(one.taken.wait(20), 'the WRITE does not come')
+        one.stop()
+        eventually(lambda: show(device)['session']['state'] == 'recovering',
+                   'the session does not recover')
+        force(other, Try(other, 'write', data(2)), stays=[device])
+        check(waits.is_alive(), 'the other WRITE ended')
+        with Server(one.port, one.disks['d']):
+            equal(waits.result(), 0, 'the other WRITE')
+            settle()
+            detach(device)
+
+
+@test
+def detach_of_one_of_two_while_the_other_is_parked():
+    with Pair() as one:
+        device, other = attached(one), attach(one, 'e')
+        settle()
+        one.silent = {WRITE}
+        waits = Try(device, 'write', data(1))
+        check(one.taken.wait(20), 'the WRITE does not come')
+        vm.in_time(lambda: detach(other))
+        check(waits.is_alive(), 'the other WRITE ended')
+        answered(one, waits)
+        settle()
+        detach(device)
+
+
+@test
+def attach_of_a_second_disk_while_the_first_is_parked():
+    """It is done if the server answers it, else refused in time."""
+    with Pair() as one:
+        device = attached(one)
+        one.silent = {WRITE}
+        waits = Try(device, 'write', data(1))
+        check(one.taken.wait(20), 'the WRITE does not come')
+        other = vm.in_time(lambda: attach(one, 'e'))
+        with Raw(other) as raw:
+            raw.write(data(2))
+            equal(raw.read(), data(2))
+        settle()
+        detach(other)
+        check(waits.is_alive(), 'the first WRITE ended')
+        one.stop()
+        refused([], 'attach', vm.host(one), 'e', within=20)
+        force(device, waits)
 
 
 # ------------------------------------------------------------ losses
@@ -435,6 +558,29 @@ def resize_in_use_and_during_recovery():
     settle()
     detach(device)
     d.stop()
+
+
+@test
+def a_resize_while_a_disk_is_added_is_not_missed():
+    """The server tells of it right behind the answer to the first OPEN, when
+    there is no block device yet."""
+    with Server(features=vxhs.F_EVENTS) as one:
+        opens = []
+
+        def grow(conn, req, payload):
+            answer = one.answer(conn, req, payload)
+            opens.append(req)
+            if len(opens) == 1:
+                one.geometry['size'] = 24 * MIB
+                answer += vxhs.event(vxhs.EV_RESIZED, features=conn.features)
+            conn.send(answer)
+            return True
+        one.on_open = grow
+        device = attached(one, '--lanes', 1)
+        eventually(lambda: size_of(device) == 24 * MIB,
+                   'the disk has %d bytes' % size_of(device))
+        settle()
+        detach(device)
 
 
 # ------------------------------------------------------------ the system
