@@ -49,7 +49,8 @@ echo $$ >/sys/fs/cgroup/systemd/cgroup.procs
 exec unshare --cgroup --mount --pid --fork --mount-proc sh -c '
 	umount /sys/fs/cgroup
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
-	exec env container=vxhs-test /lib/systemd/systemd --system \
+	exec env container=vxhs-test SYSTEMD_LOG_TARGET=console \
+		/lib/systemd/systemd --system \
 		--unit=vxhs-test.target --show-status=no'
 '''
 
@@ -99,12 +100,19 @@ class Systemd:
         pid = self.process.pid
         check(self.process.poll() is None, 'systemd ended')
         with open('/proc/%d/task/%d/children' % (pid, pid)) as file:
-            word = file.read().split()
-        return int(word[0]) if word else None
+            words = file.read().split()
+        for word in words:
+            try:
+                with open('/proc/%s/comm' % word) as file:
+                    if file.read().strip() == 'systemd':
+                        return int(word)
+            except OSError:     # it ended meanwhile
+                pass
+        return None
 
-    def mounts(self, point):
-        with open('/proc/%d/mounts' % self.pid) as file:
-            return [line for line in file if line.split()[1] == point]
+    def has(self, unit):
+        return vm.run('nsenter', '-t', str(self.pid), '-m', '-p', 'systemctl',
+                      'is-active', '--quiet', unit).returncode == 0
 
     def power_off(self):
         """What "systemctl poweroff" makes it do, see systemd(1)."""
@@ -146,7 +154,8 @@ def filesystems_are_unmounted_before_the_network_goes():
     only((name, wanted_by), ('vxhs-test-network.service',
                              'network-online.target'))
     systemd = Systemd(tmpdir() + '/log')
-    eventually(lambda: systemd.mounts(MOUNT), 'it is not mounted', 240)
+    eventually(lambda: systemd.has('srv-data.mount'),
+               'it is not mounted', 240)
     # In the page cache when the shutdown begins.
     write('/proc/%d/root%s/file' % (systemd.pid, MOUNT), 'kept' * 100000)
     systemd.power_off()
