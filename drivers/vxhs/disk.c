@@ -861,6 +861,11 @@ static int vxhs_disk_reboot(struct notifier_block *block, unsigned long action,
 
 static struct notifier_block reboot_block = {
 	.notifier_call	= vxhs_disk_reboot,
+	/*
+	 * Others of the highest priority, such as md, write to their disks, and
+	 * wait: before them, if they were loaded later.
+	 */
+	.priority	= INT_MAX,
 };
 
 /**

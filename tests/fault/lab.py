@@ -20,6 +20,7 @@ import shutil
 import signal
 import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -619,6 +620,22 @@ def crash(lab, rng):
     time.sleep(during * lab.kato)
     lab.check()
     lab.devices.ack_loss()
+
+
+@fault(0, root=True)
+def suspend(lab, rng):
+    """the machine suspends as far as it can do so here: user space, the
+    servers in it as well, is frozen for a while"""
+    seconds = rng.randrange(1, 4)
+    # Who waits for I/O in the kernel cannot be frozen, and the server is:
+    # neither udev may, nor the load, by FLUSH or zeroes.
+    subprocess.run(['udevadm', 'settle', '--timeout=60'], check=False)
+    for path, text in (('/sys/module/suspend/parameters/pm_test_delay',
+                        str(seconds)),
+                       ('/sys/power/pm_test', 'freezer'),
+                       ('/sys/power/state', 'freeze')):
+        with open(path, 'w') as file:
+            file.write(text)
 
 
 @fault(1)

@@ -3,17 +3,24 @@
 """In the VM: two servers of the same files, of which one at a time serves
 them, and servers that end in an orderly way and come back."""
 
+import fcntl
 import os
+import re
+import signal
+import struct
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, '..', 'lib')]
+sys.path[:0] = [os.path.join(HERE, '..', 'lib'),
+                os.path.join(HERE, '..', 'fault')]
 
+import storage
 import vm
 from faultlab import lab
 from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
-from vm import Raw, detach, host, settle, show, vxhsctl
+from vm import Raw, detach, host, settle, sh, show, vxhsctl
 
 LOAD = '--load-options=--qd 16 --rate 100 --report 50'
 PAIR = ('--servers', '2', '--paths', '1', '--kato', '300', LOAD)
@@ -42,8 +49,8 @@ def a_take_over_from_a_host_of_a_pair():
 
 
 class Pair:
-    def __init__(self, **kw):
-        self.folder = tmpdir()
+    def __init__(self, folder=None, **kw):
+        self.folder = folder or tmpdir()
         os.mkdir(self.folder + '/shared')
         self.kw = kw
         self.servers = [self.start(), self.start()]
@@ -107,6 +114,117 @@ def a_pair_keeps_what_was_acknowledged():
     settle()
     detach(device)
     pair.stop()
+
+
+class SlowFolder:
+    """A filesystem whose disk can be held up: what is written then is under
+    way until it goes on."""
+
+    mib = 64
+
+    def __enter__(self):
+        args = type('Args', (), dict(
+            blocks=(self.mib << 20) // storage.BLOCK, store=None))
+        vxhsd = os.environ['VXHSD']
+        self.store = storage.Loops(args, tmpdir(), {0: 'medium'})
+        os.environ['VXHSD'] = vxhsd     # this machine keeps its boot id
+        check(self.store.can_hang, 'there is no device mapper')
+        device = self.store.paths[0]
+        self.path = tmpdir()
+        sh('mkfs.ext4 -q %s && mount %s %s' % (device, device, self.path))
+        self.number = os.stat(device).st_rdev
+        return self
+
+    def __exit__(self, *exc):
+        self.store.go_on(0)
+        eventually(lambda: vm.run('umount', self.path).returncode == 0,
+                   'it stays mounted')
+        self.store.remove()
+
+
+class Submitted:
+    """What the kernel submits to a block device from now on."""
+
+    TRACING = '/sys/kernel/tracing'
+    EVENT = TRACING + '/events/block/block_bio_queue'
+
+    def __init__(self, number):
+        self.write(self.TRACING + '/trace', '')
+        self.write(self.EVENT + '/filter', 'dev == %d' % (
+            os.major(number) << 20 | os.minor(number)))
+        self.write(self.EVENT + '/enable', '1')
+
+    @staticmethod
+    def write(path, text):
+        with open(path, 'w') as file:
+            file.write(text)
+
+    def writes(self):
+        """[sectors] of each."""
+        with open(self.TRACING + '/trace') as file:
+            return [int(n) for n in re.findall(
+                r'block_bio_queue: \S+ W\S* \d+ \+ (\d+) ', file.read())]
+
+    def end(self):
+        self.write(self.EVENT + '/enable', '0')
+        self.write(self.EVENT + '/filter', '0')
+
+
+def is_locked(path):
+    """Does an open file description have the lock of a pair on it?"""
+    whole = struct.pack('hhqqi4x', fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    with open(path, 'r+b') as file:
+        got = fcntl.fcntl(file, 36, whole)      # F_OFD_GETLK
+    return struct.unpack('hhqqi4x', got)[0] != fcntl.F_UNLCK
+
+
+@test
+def the_lock_of_a_pair_outlives_the_io_of_a_killed_server():
+    """A write of the dead server is under way on a disk that takes its time.
+    The other server serves nothing until it has ended."""
+    serves = 'is served from here'
+    with SlowFolder() as slow:
+        pair = Pair(folder=slow.path)
+        target = slow.path + '/d'
+        device = pair.attach('--kato', 1)
+        with Raw(device) as raw:
+            raw.write(b'1' * 65536)     # its blocks are there from now on
+            at = next(i for i, s in enumerate(pair.servers)
+                      if vm.established(s.port))
+            first, second = pair.servers[at], pair.servers[1 - at]
+            check(serves not in second.log(), 'both serve it')
+            log = Submitted(slow.number)
+            slow.store.hang(0)
+            write = threading.Thread(target=raw.write, args=(b'2' * 65536,),
+                                     daemon=True)
+            write.start()
+            eventually(lambda: 128 in log.writes(), 'the WRITE does not come '
+                       'to the disk', 60)
+            log.end()
+            first.signal(signal.SIGKILL)
+            eventually(lambda: vm.established(second.port),
+                       'the host does not come to the other server', 60)
+            # For as long as that takes.
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                check(is_locked(target), 'the lock is free, the I/O is not')
+                time.sleep(0.1)
+            check(serves not in second.log(), 'it has the group')
+            check(write.is_alive(), 'the WRITE was answered')
+            slow.store.go_on(0)
+            second.wait_for_log(serves, 60)
+            write.join(60)
+            check(not write.is_alive(), 'the WRITE hangs')
+            equal(raw.read(0, 65536), b'2' * 65536)
+            raw.write(b'3' * 65536)
+            equal(raw.read(0, 65536), b'3' * 65536)
+        first.kill()                    # it is dead; its status is fetched
+        check(not show(device)['lost'], 'writes are said to be lost')
+        settle()
+        detach(device)
+        second.stop()
+        with open(target, 'rb') as file:
+            equal(file.read(65536), b'3' * 65536, 'the medium')
 
 
 @test

@@ -616,6 +616,16 @@ def cpus_come_and_go_under_recovery():
     check(toggled[0] > 10 or not cpus, 'CPUs were hardly toggled')
 
 
+@test
+def suspend_and_resume_under_load():
+    """For longer than kato, and for shorter. The driver's own threads go on
+    while user space is frozen: they find a server that says nothing."""
+    load = '--load-options=--qd 16 --rate 100 --report 50 --zeros 0 ' \
+        '--flush-every 0'
+    for kato in '300', '5000':
+        lab('--root', '--count', 'suspend=4', '--kato', kato, load, faults=4)
+
+
 SWAPPER = '''
 import mmap, sys
 n = int(sys.argv[1])
@@ -674,6 +684,103 @@ def swap_goes_through_recoveries():
     settle()
     detach(device)
     d.stop()
+
+
+# ------------------------------------------------------------ QNIO v34
+
+
+class V34:
+    """A v34 server, and what it was asked on which connection, when. READY
+    is not asked of one that was there all the time."""
+
+    def __init__(self):
+        self.frames, self.silent = [], True
+        self.taken = threading.Event()
+        self.disk = vxhs.Disk(MIB)
+        self.server = vxhs.V34Server({'d': self.disk}, hook=self.look)
+
+    def look(self, conn, msg, head, payload):
+        self.frames.append((time.monotonic(), id(conn), msg.op, payload))
+        if msg.op != vxhs.V34_WRITE or not self.silent:
+            return False
+        self.taken.set()
+        return True
+
+    def ops(self, since=0):
+        return [op for at, _, op, _ in self.frames if at >= since]
+
+    def attach(self, *options):
+        out, err = vxhsctl('attach', vm.host(self.server), 'd', *options)
+        check('v34' in err, 'no warning: ' + err)
+        settle()
+        return out.strip()
+
+    def breaks(self, device):
+        """With a WRITE under way, of which nobody knows what became. When,
+        and the WRITE."""
+        write = Try(device, 'write', data(7))
+        check(self.taken.wait(20), 'the WRITE does not come')
+        check(vxhs.V34_READY not in self.ops(), 'READY of a server that '
+              'was there all the time')
+        self.silent = False
+        at = time.monotonic()
+        self.server.drop()
+        return at, write
+
+    def end(self, device, write, since):
+        equal(write.result(), 0, 'WRITE')
+        equal(self.disk.read(0, 4096), data(7), 'what was written')
+        asked = set()
+        for at, conn, op, _ in self.frames:
+            if op == vxhs.V34_READY:
+                asked.add(conn)
+            check(at < since or conn in asked or
+                  op not in (vxhs.V34_WRITE, vxhs.V34_READ),
+                  'I/O before READY was answered')
+        check(asked, 'READY was not asked')
+        settle()
+        detach(device)
+        equal(self.server.errors, [])
+        self.server.stop()
+
+
+@test
+def a_v34_peer_is_left_alone_for_replay_delay():
+    """There is no fence: what was sent before has that time to end."""
+    v34 = V34()
+    device = v34.attach('--replay-delay', 3)
+    kmsg = Kmsg()
+    at, write = v34.breaks(device)
+    eventually(lambda: v34.ops(at), 'it does not come back', 60)
+    first = next(when for when, _, _, _ in v34.frames if when >= at)
+    check(first - at >= 3, 'it was asked after %.3f s' % (first - at))
+    check(any('no fence' in line for line in kmsg.vxhs()), 'no warning')
+    v34.end(device, write, at)
+
+
+@test
+def a_v34_peer_that_is_not_ready_gets_no_io():
+    """It has the vdisk only when it says so, and is asked until then."""
+    v34 = V34()
+    device = v34.attach('--replay-delay', 0.2)
+    v34.server.ready_err = 11
+    at, write = v34.breaks(device)
+    eventually(lambda: v34.ops(at).count(vxhs.V34_READY) >= 3,
+               'it is not asked again', 60)
+    check(vxhs.V34_WRITE not in v34.ops(at), 'a WRITE was sent')
+    check(write.is_alive(), 'the WRITE has ended')
+    v34.frames.clear()
+    v34.server.ready_err = 0
+    v34.end(device, write, at)
+
+
+@test
+def replay_delay_holds_for_the_next_break():
+    v34 = V34()
+    device = v34.attach('--replay-delay', 86400)
+    vxhsctl('set', device, '--replay-delay', 0.2)
+    at, write = v34.breaks(device)
+    v34.end(device, write, at)
 
 
 test(vm.nothing_is_left)

@@ -30,15 +30,15 @@ LOAD = '--load-options=--qd 16 --rate 100 --report 50'
 @test
 def a_backing_disk_that_hangs_stops_its_own_vdisks_alone():
     """Through recoveries as well."""
-    lab('--root', '--loops', '--count', 'hang_disk=6', '--kato', '500',
-        LOAD, faults=6)
+    lab('--root', '--loops', '--count', 'hang_disk=4', '--kato', '500',
+        LOAD, faults=4)
 
 
 @test
 def crashes_of_the_storage_host_under_load():
     """What was flushed is there, and FLUSH fails where something is not."""
-    lab('--root', '--loops', '--count', 'crash=6', '--kato', '500',
-        LOAD + ' --flush-every 200', faults=6)
+    lab('--root', '--loops', '--count', 'crash=4', '--kato', '500',
+        LOAD + ' --flush-every 200', faults=4)
 
 
 class Host:
@@ -201,7 +201,7 @@ def crash_turn(h):
 @test
 def ext4_survives_the_crash_of_its_storage_host():
     lost = 0
-    for _ in range(4):
+    for _ in range(3):
         h = Host(64)
         lost += crash_turn(h)
         h.end()

@@ -12,6 +12,9 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/vxhs
 # shellcheck disable=SC2034
 build_lock=$top/build/.lock
 guest='' tails=()
+# COMMAND is to take the machine down, after it has made the file "down" in the
+# control folder.
+guest_goes_down=0
 
 die() { echo "tests/$me: $*" >&2; exit 125; }
 
@@ -72,10 +75,29 @@ guest_finish() { # TIMEOUT, KERNEL LOG
 	guest=''
 	wait "${tails[@]}"
 	tails=()
+	[ "$guest_goes_down" = 0 ] || [ $status = 124 ] || guest_is_down "$2"
 	[ ! -e "$ctl/status" ] || exit "$(<"$ctl/status")"
 	[ $status = 124 ] || [ -e "$ctl/started" ] || return 0
 	guest_failed "$reason" "$2"
 	exit $status
+}
+
+# Exits with 0 if it went down in an orderly way, and when COMMAND said so;
+# returns if it ended before COMMAND was started.
+guest_is_down() { # KERNEL LOG
+	local ended
+	if [ -e "$ctl/status" ]; then
+		guest_failed "COMMAND ended, and was to take the VM down" "$1"
+		ended=$(<"$ctl/status")
+		exit $((ended ? ended : 1))
+	fi
+	[ -e "$ctl/started" ] || return 0
+	if [ -e "$ctl/down" ] &&
+		grep -aqE 'reboot: (Power down|Restarting)' "$1"; then
+		exit 0
+	fi
+	guest_failed "the VM went down otherwise than it should" "$1"
+	exit 1
 }
 
 guest_failed() { # REASON, KERNEL LOG

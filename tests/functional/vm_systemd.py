@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""In the VM: systemd, as process 1 of a namespace, starts and ends with what
+the administrator's guide says about attaching at boot. The filesystem is
+unmounted and its vdisk detached before the network goes."""
+
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, '..', 'lib')]
+
+import vm
+from harness import TOP, Vxhsd, check, equal, eventually, main, test, tmpdir
+from vm import settle, sh
+
+GUIDE = os.path.join(TOP, 'Documentation', 'administration.rst')
+ETC = '/etc/systemd/system/'
+ADDRESS = '192.0.2.10'
+MOUNT = '/srv/data'
+SEEN = '/run/vxhs-test-network'
+
+NETWORK = '''[Unit]
+Before=network.target
+Wants=network.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=ip addr add %s/24 dev store
+ExecStop=sh -c 'cat /proc/self/mounts >%s.mounts; vxhsctl list >%s.disks'
+ExecStop=ip addr del %s/24 dev store
+''' % (ADDRESS, SEEN, SEEN, ADDRESS)
+TARGET = '''[Unit]
+Requires=basic.target
+Wants=remote-fs.target
+After=basic.target remote-fs.target
+AllowIsolate=yes
+'''
+# In namespaces, so that what it mounts, kills and puts into groups is its own.
+BOOT = '''
+mkdir -p /sys/fs/cgroup/systemd
+echo $$ >/sys/fs/cgroup/systemd/cgroup.procs
+exec unshare --cgroup --mount --pid --fork --mount-proc sh -c '
+	umount /sys/fs/cgroup
+	mount -t cgroup2 cgroup2 /sys/fs/cgroup
+	exec env container=vxhs-test SYSTEMD_LOG_TARGET=console \
+		/lib/systemd/systemd --system \
+		--unit=vxhs-test.target --show-status=no'
+'''
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'w') as file:
+        file.write(text)
+
+
+def guide():
+    """The unit and the line of fstab that it has."""
+    with open(GUIDE) as file:
+        text = file.read()
+    found = re.search(r'^  # /etc/systemd/system/(\S+)\n(.*?)^  # /etc/fstab\n'
+                      r'(.*?)^\S', text, re.M | re.S)
+    check(found, 'the guide has no unit any more')
+    name, unit, fstab = found.groups()
+    unit = re.sub('^  ', '', unit, flags=re.M)
+    check(ADDRESS in unit and MOUNT in fstab, 'the guide has other names')
+    return name, unit, fstab.strip()
+
+
+def only(*units):
+    """Nothing is started but these, and what systemd cannot do without."""
+    for path in glob.glob(ETC + '*.wants') + glob.glob(ETC + '*.requires'):
+        shutil.rmtree(path)
+    for folder in glob.glob('/lib/systemd/system/*.target.wants'):
+        for name in os.listdir(folder):
+            if name.endswith(('.service', '.socket', '.mount', '.automount',
+                              '.timer', '.path')):
+                sh('ln -sf /dev/null %s%s' % (ETC, name))
+    for name, wanted_by in units:
+        sh('mkdir -p {0}{1}.wants && ln -s ../{2} {0}{1}.wants/'.format(
+            ETC, wanted_by, name))
+
+
+class Systemd:
+    def __init__(self, log):
+        with open(log, 'w') as out:
+            self.process = subprocess.Popen(
+                ['sh', '-c', BOOT], stdin=subprocess.DEVNULL, stdout=out,
+                stderr=out)
+        self.pid = eventually(self.child, 'systemd does not start', 60)
+
+    def child(self):
+        pid = self.process.pid
+        check(self.process.poll() is None, 'systemd ended')
+        with open('/proc/%d/task/%d/children' % (pid, pid)) as file:
+            words = file.read().split()
+        for word in words:
+            try:
+                with open('/proc/%s/comm' % word) as file:
+                    if file.read().strip() == 'systemd':
+                        return int(word)
+            except OSError:     # it ended meanwhile
+                pass
+        return None
+
+    def has(self, unit):
+        return vm.run('nsenter', '-t', str(self.pid), '-m', '-p', 'systemctl',
+                      'is-active', '--quiet', unit).returncode == 0
+
+    def power_off(self):
+        """What "systemctl poweroff" makes it do, see systemd(1)."""
+        os.kill(self.pid, signal.SIGRTMIN + 4)
+        eventually(lambda: self.process.poll() is not None,
+                   'systemd does not end', 240)
+
+
+@test
+def units_are_without_fault():
+    name, unit, _ = guide()
+    write(ETC + name, unit)
+    with open(os.path.join(TOP, 'tools', 'vxhsd', 'vxhsd.service')) as file:
+        write(ETC + 'vxhsd.service',
+              file.read().replace('@SBINDIR@', '/usr/local/sbin'))
+    for what in (name, 'vxhsd.service'):
+        done = vm.run('systemd-analyze', 'verify', '--man=no', ETC + what)
+        mine = [line for line in done.stderr.splitlines() if 'vxhs' in line]
+        equal((done.returncode, mine), (0, []), what)
+
+
+@test
+def filesystems_are_unmounted_before_the_network_goes():
+    name, unit, fstab = guide()
+    sh('modprobe dummy; ip link add store type dummy; ip link set store up; '
+       'ip addr add %s/24 dev store; mkdir -p %s' % (ADDRESS, MOUNT))
+    server = Vxhsd('guest1=memory,size=64M', addr=ADDRESS, port=9999)
+    device = vm.vxhsctl('attach', ADDRESS, 'guest1')[0].strip()
+    sh('mkfs.ext4 -q -F ' + device)
+    settle()
+    vm.detach(device)
+    sh('ip addr del %s/24 dev store' % ADDRESS)
+
+    write('/etc/fstab', fstab + '\n')
+    write(ETC + name, unit)
+    write(ETC + 'vxhs-test.target', TARGET)
+    write(ETC + 'vxhs-test-network.service', NETWORK)
+    wanted_by = re.search(r'^WantedBy=(\S+)$', unit, re.M).group(1)
+    only((name, wanted_by), ('vxhs-test-network.service',
+                             'network-online.target'))
+    systemd = Systemd(tmpdir() + '/log')
+    eventually(lambda: systemd.has('srv-data.mount'),
+               'it is not mounted', 240)
+    # In the page cache when the shutdown begins.
+    write('/proc/%d/root%s/file' % (systemd.pid, MOUNT), 'kept' * 100000)
+    systemd.power_off()
+
+    with open(SEEN + '.mounts') as file:
+        equal([line for line in file if MOUNT in line], [],
+              'mounted when the network went')
+    with open(SEEN + '.disks') as file:
+        equal([line for line in file if 'guest1' in line], [],
+              'attached when the network went')
+    equal(vm.devices(), [], 'devices')
+    sh('ip addr add %s/24 dev store' % ADDRESS)
+    device = vm.vxhsctl('attach', ADDRESS, 'guest1')[0].strip()
+    settle()
+    state = sh('dumpe2fs -h %s 2>/dev/null' % device)
+    check(re.search('state: +clean', state) and 'needs_recovery' not in state,
+          'it was not unmounted: ' + state)
+    sh('mount -o ro %s %s' % (device, MOUNT))
+    with open(MOUNT + '/file') as file:
+        equal(len(file.read()), 400000, 'the file')
+    sh('umount ' + MOUNT)
+    vm.detach(device)
+    server.stop()
+
+
+test(vm.nothing_is_left)
+
+
+if __name__ == '__main__':
+    main()
