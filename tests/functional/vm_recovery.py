@@ -623,7 +623,8 @@ def suspend_and_resume_under_load():
     load = '--load-options=--qd 16 --rate 100 --report 50 --zeros 0 ' \
         '--flush-every 0'
     for kato in '300', '5000':
-        lab('--root', '--count', 'suspend=4', '--kato', kato, load, faults=4)
+        lab('--root', '--count', 'suspend=3', '--kato', kato, '--disks', '2',
+            load, faults=3)
 
 
 SWAPPER = '''
