@@ -514,6 +514,8 @@ static int vxhs_disk_add(struct vxhs_disk *disk, struct netlink_ext_ack *extack)
 	if (disk->mode == VXHS_MODE_READ_ONLY)
 		set_disk_ro(gendisk, true);
 
+	/* There is nothing to suspend; its files in sysfs are 1.4 KB a disk. */
+	device_set_pm_not_required(disk_to_dev(gendisk));
 	set_bit(GD_SUPPRESS_PART_SCAN, &gendisk->state);
 	ret = device_add_disk(NULL, gendisk, vxhs_sysfs_groups);
 	if (ret) {

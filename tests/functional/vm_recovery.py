@@ -114,32 +114,6 @@ def io_waits_for_a_server_that_comes_back():
 
 
 @test
-def a_lane_that_breaks_as_it_is_made_live_is_tried_again():
-    """The connection ends while the answer to OPEN is worked on, which takes
-    a while where the disk has grown."""
-    left = []
-
-    def answer_and_close(conn, req, payload):
-        if not left:
-            return False
-        one.disks['d'].size += MIB
-        conn.sock.sendall(one.answer(conn, req, payload))
-        time.sleep(left.pop() * 0.0002)
-        conn.sock.shutdown(socket.SHUT_RDWR)
-        return True
-
-    with Server(on_open=answer_and_close) as one:
-        device = attached(one, '--lanes', 1)
-        left += range(20)
-        for conn in list(one.conns):
-            conn.sock.shutdown(socket.SHUT_RDWR)
-        equal(Try(device, 'read').result(60), 0)
-        equal(left, [])
-        settle()
-        detach(device)
-
-
-@test
 def what_was_submitted_first_is_sent_first():
     """Overlapping writes one after the other, parked together, land in that
     order; each request is sent again once."""
