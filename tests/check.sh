@@ -57,6 +57,7 @@ part_build() {
 	lint shellcheck
 	lint spdx
 	lint man
+	lint rst
 	lint install
 	step netlink-check 300 make -s netlink-check
 }

@@ -554,8 +554,7 @@ static void vxhs_disk_scan(struct vxhs_disk *disk, unsigned long deadline)
 	vxhs_disk_get(disk);	/* the work's */
 	queue_work(disk_wq, &disk->scan_work);
 	wait_for_completion_killable_timeout(&disk->scanned,
-					     max((long)(deadline - jiffies),
-						 1L));
+					     vxhs_jiffies_left(deadline));
 }
 
 /*

@@ -98,7 +98,7 @@ struct vxhs_set {
  * struct vxhs_disk - an attached vdisk
  * @session: whose
  * @gendisk: the block device
- * @entry: in session->disks, under session->lock
+ * @entry: in session->disks, under commands and lanes_lock
  * @ref: references: the gendisk's life, each user
  * @free_work: ends the gendisk's reference
  * @scan_work: reads the partition table
@@ -173,7 +173,7 @@ extern const struct blk_mq_ops vxhs_mq_ops;
  * @disk: any
  * @lane: index of a lane that is live
  *
- * Pairs with vxhs_disk_set_open(): the handle is that of this epoch.
+ * Pairs with vxhs_recovery_open_disk(): the handle is that of this epoch.
  *
  * Return: true if OPEN was answered on the lane's connection
  */

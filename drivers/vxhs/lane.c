@@ -449,14 +449,6 @@ static void vxhs_lane_connect_error(int ret, struct netlink_ext_ack *extack)
 	}
 }
 
-/* How long until @deadline, at least a jiffy. */
-static long vxhs_jiffies_left(unsigned long deadline)
-{
-	long left = (long)(deadline - jiffies);
-
-	return max(left, 1L);
-}
-
 /**
  * vxhs_lane_connect - bring a lane's socket up
  * @lane: which is down

@@ -311,4 +311,17 @@ void vxhs_lane_command_end(struct vxhs_lane *lane, int error);
 int vxhs_lane_init(void);
 void vxhs_lane_exit(void);
 
+/**
+ * vxhs_jiffies_left - how long until then
+ * @when: jiffies
+ *
+ * Return: at least a jiffy, however late it is
+ */
+static inline long vxhs_jiffies_left(unsigned long when)
+{
+	long left = (long)(when - jiffies);
+
+	return max(left, 1L);
+}
+
 #endif /* _VXHS_LANE_H */

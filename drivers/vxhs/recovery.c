@@ -313,7 +313,7 @@ static long vxhs_recovery_apply_policy(struct vxhs_session *session)
 		vxhs_io_end(io, NULL);
 	if (!verdict.later)
 		return -1;
-	return max((long)(verdict.next - jiffies), 1L);
+	return vxhs_jiffies_left(verdict.next);
 }
 
 /* What happened to lanes */
@@ -635,12 +635,16 @@ static int vxhs_recovery_reopen(struct vxhs_session *session,
 	case VXHS_ST_NO_SESSION:
 	case VXHS_ST_GOING_AWAY:
 		return -ESTALE;
+	case VXHS_ST_AGAIN:
+		disk->sick = true;
+		return 0;
 	default:
-		if (!disk->sick && ret != VXHS_ST_AGAIN)
+		if (!disk->sick)
 			pr_warn("%s: %s on %s: %s; trying again\n",
 				disk->gendisk->disk_name, disk->name,
 				session->host, extack._msg ?: "refused");
 		disk->sick = true;
+		disk->reread = false;
 		return 0;
 	}
 
@@ -663,6 +667,7 @@ static int vxhs_recovery_reopen(struct vxhs_session *session,
 				disk->gendisk->disk_name, disk->name,
 				session->host, reason);
 		disk->sick = true;
+		disk->reread = false;
 		return 0;
 	}
 }
@@ -879,7 +884,7 @@ static int vxhs_recovery_try_epoch(struct vxhs_session *session)
 /* Begin the next epoch on the first portal that serves. */
 static void vxhs_recovery_begin(struct vxhs_session *session)
 {
-	unsigned long delay;
+	unsigned long delay, until;
 	bool ready;
 	unsigned int i;
 
@@ -895,10 +900,11 @@ static void vxhs_recovery_begin(struct vxhs_session *session)
 		return;
 	}
 	if (session->dialect == VXHS_DIALECT_V34) {
-		delay = msecs_to_jiffies(READ_ONCE(session->policy.replay_delay_ms));
-		if (time_before(jiffies, session->down_since + delay)) {
-			vxhs_recovery_connect_in(session, session->down_since +
-						 delay - jiffies);
+		until = session->down_since +
+			msecs_to_jiffies(READ_ONCE(session->policy.replay_delay_ms));
+		if (time_before(jiffies, until)) {
+			vxhs_recovery_connect_in(session,
+						 vxhs_jiffies_left(until));
 			return;
 		}
 	}
@@ -955,13 +961,13 @@ static unsigned long vxhs_recovery_join(struct vxhs_session *session,
 	int ret;
 
 	if (time_before(jiffies, lane->retry_at) && lane->failures)
-		return lane->retry_at - jiffies;
+		return vxhs_jiffies_left(lane->retry_at);
 	if (!lane->failures)
 		lane->gone_since = jiffies;
 	if (session->dialect == VXHS_DIALECT_V34) {
 		delay = msecs_to_jiffies(READ_ONCE(session->policy.replay_delay_ms));
 		if (time_before(jiffies, lane->ended + delay))
-			return lane->ended + delay - jiffies;
+			return vxhs_jiffies_left(lane->ended + delay);
 	}
 	mutex_lock(&session->commands);
 	ret = vxhs_session_live(session) ? 0 : -ENOTCONN;

@@ -401,7 +401,7 @@ static int vxhs_session_connect(struct vxhs_session *session,
 		unsigned int left = session->key.nr_portals - i;
 		unsigned long until;
 
-		until = jiffies + max((long)(deadline - jiffies), 1L) / left;
+		until = jiffies + vxhs_jiffies_left(deadline) / left;
 		session->current_portal = i;
 		ret = vxhs_session_start_lane(session, session->lanes[0], until,
 					      extack);
@@ -1018,11 +1018,9 @@ static int vxhs_session_wait_live(struct vxhs_session *session,
 				  unsigned long deadline,
 				  struct netlink_ext_ack *extack)
 {
-	long left = max((long)(deadline - jiffies), 1L);
-
 	if (wait_event_killable_timeout(session->waiters,
 					!vxhs_session_is_down(session),
-					left) > 0)
+					vxhs_jiffies_left(deadline)) > 0)
 		return 0;
 	NL_SET_ERR_MSG_FMT(extack,
 			   "no answer from the server since %u s; its disks wait for it",

@@ -557,6 +557,25 @@ def a_resize_while_a_disk_is_added_is_not_missed():
         detach(device)
 
 
+@test
+def a_vdisk_that_is_gone_is_not_asked_for_again_and_again():
+    """It is open, and goes on working; what changed was another one."""
+    with Server(features=vxhs.F_EVENTS) as one:
+        device = attached(one, '--lanes', 1)
+        conn, = one.conns
+        opens = one.seen[vxhs.OPEN]
+        disk = one.disks.pop('d')
+        conn.sock.sendall(vxhs.event(vxhs.EV_RESIZED, features=conn.features))
+        eventually(lambda: one.seen[vxhs.OPEN] > opens, 'no OPEN comes')
+        time.sleep(1)
+        equal(one.seen[vxhs.OPEN], opens + 1, 'OPENs')
+        with Raw(device) as raw:
+            raw.write(data(1))
+        one.disks['d'] = disk
+        settle()
+        detach(device)
+
+
 # ------------------------------------------------------------ the system
 
 

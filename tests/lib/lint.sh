@@ -82,6 +82,14 @@ lint_man() {
 	return $status
 }
 
+lint_rst() {
+	local page status=0
+	while IFS= read -r page; do
+		rst2html --halt=2 "$page" >/dev/null || status=1
+	done < <(files | grep '\.rst$')
+	return $status
+}
+
 # install puts things where they are looked for, uninstall leaves nothing.
 lint_install() {
 	local root left

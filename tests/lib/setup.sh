@@ -15,7 +15,7 @@ vm=("${build[@]}" "linux-image-$kernel" "linux-headers-$kernel" kmod bc
 	iproute2 dmsetup fio e2fsprogs xfsprogs python3)
 check=("${vm[@]}" linux-source-6.12 sparse shellcheck libcmocka-dev perl
 	libssl-dev python3-yaml python3-jsonschema git ca-certificates
-	nbdkit nbd-client nftables man-db spin mdadm systemd)
+	nbdkit nbd-client nftables man-db spin mdadm systemd python3-docutils)
 bench=("${vm[@]}" nbdkit nbd-client nvme-cli nftables ethtool gnuplot-nox
 	linux-perf)
 
