@@ -19,6 +19,7 @@ struct session;
  * @change: counts the changes of @record
  * @needed: the last change that a restart of the server must know of
  * @stored: the last change that is durable
+ * @retry_us: the last write failed; when to try again, or 0
  * @grace_us: until then a held lease waits for an owner who is away; 0 if none
  */
 struct lease {
@@ -27,6 +28,7 @@ struct lease {
 	u64 change;
 	u64 needed;
 	u64 stored;
+	u64 retry_us;
 	u64 grace_us;
 };
 

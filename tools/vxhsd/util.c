@@ -212,6 +212,14 @@ u64 now_us(void)
 	return (u64)ts.tv_sec * 1000000 + (u64)ts.tv_nsec / 1000;
 }
 
+/** sooner - of two times to wait, where 0 is for ever */
+u64 sooner(u64 a, u64 b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	return a < b ? a : b;
+}
+
 /**
  * addr_format - ADDR:PORT for a log line
  * @sa: IPv4 or IPv6; a mapped address is shown as IPv4

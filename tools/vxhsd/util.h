@@ -43,6 +43,7 @@ u64 hash64(u64 seed, const void *buf, size_t len);
 
 bool parse_size(const char *text, u64 *size);
 u64 now_us(void);
+u64 sooner(u64 a, u64 b);
 
 #define ADDR_TEXT	64	/* bytes, NUL included */
 
