@@ -508,7 +508,7 @@ struct export *export_unstored(const struct store *st, u64 *wait_us)
 
 	*wait_us = 0;
 	while ((x = export_next(x))) {
-		if (x->store != st || !x->ours || !x->lease.wanted ||
+		if (x->store != st || !x->ours || x->lease.change == 1 ||
 		    x->lease.stored == x->lease.change)
 			continue;
 		/* One that fails keeps none of the others waiting. */

@@ -173,7 +173,6 @@ static void changed(struct export *x)
 {
 	x->lease.change++;
 	x->lease.record.serial++;
-	x->lease.wanted = true;
 	if (x->store)
 		store_kick(x->store);
 }
@@ -299,7 +298,7 @@ void lease_keep_for(struct export *x, u64 us)
 
 /**
  * lease_end_grace - who was waited for has not come
- * @x: the export, ours, and nobody has it open to write
+ * @x: the export, ours, and nobody has it open to write alone
  *
  * Context: control_lock() held.
  */

@@ -50,16 +50,17 @@ static int write_self(int fd, u64 instance)
  */
 int serving_begin(const char *dir, u64 instance)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	int fd = open_file(dir, O_RDWR | O_CREAT), ret;
 
 	if (fd < 0)
 		return fd;
-	ret = fcntl(fd, F_OFD_SETLK, &lock) ? -errno : write_self(fd, instance);
+	ret = lock_file(fd, F_WRLCK);
+	if (!ret)
+		ret = write_self(fd, instance);
 	if (!ret)
 		return fd;
 	close(fd);
-	return ret == -EACCES ? -EAGAIN : ret;
+	return ret;
 }
 
 /** serving_end - it no longer is */

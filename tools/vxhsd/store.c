@@ -150,9 +150,11 @@ static u64 show_ours(struct store *st)
 			st->serve_by_us = now_us() + LINGER_US;
 		ret = serving_begin(st->dir, server_instance());
 		if (ret < 0 && now_us() > st->serve_by_us) {
-			log_warn("cannot lock %s/" SERVING_FILE " (%s), so vxhsctl leases does not tell of this server; each needs a state directory of its own",
+			log_warn("cannot lock %s/" SERVING_FILE " (%s), so vxhsctl leases does not tell of this server%s",
 				 st->dir, ret == -EAGAIN ?
-				 "another server has" : strerror(-ret));
+				 "another process has" : strerror(-ret),
+				 st->shared ? "" :
+				 "; each needs a state directory of its own");
 			st->serve_by_us = ~0ULL;
 		}
 	}

@@ -331,6 +331,22 @@ bool read_number(const char *path, u64 *value)
 	return end != line;
 }
 
+/**
+ * lock_file - lock all of a file for an open descriptor, or unlock it
+ * @fd: the lock is that of its open file description, and ends with it
+ * @type: F_WRLCK or F_UNLCK
+ *
+ * Return: 0, -EAGAIN while another has it locked, or another negative errno
+ */
+int lock_file(int fd, short type)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+
+	if (!fcntl(fd, F_OFD_SETLK, &lock))
+		return 0;
+	return errno == EACCES ? -EAGAIN : -errno;
+}
+
 static int sync_folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -53,6 +53,7 @@ void identity_format(const u8 id[16], char text[INET6_ADDRSTRLEN]);
 
 bool read_line(const char *path, char *buf, size_t size);
 bool read_number(const char *path, u64 *value);
+int lock_file(int fd, short type);
 int write_line(const char *path, const char *line);
 
 #endif /* _VXHSD_UTIL_H */
