@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 from harness import (Vxhsd, check, equal, eventually, leases, main,
                      run_vxhsctl, test, tmpdir)
-from vxhs import CLOSE, OK, RO, RW, RW_SHARED, TAKE_OVER, client, opened
+from vxhs import AGAIN, CLOSE, OK, RO, RW, RW_SHARED, TAKE_OVER, client, opened
 
 HOST_A, HOST_B = b'host a..........', b'host b..........'
 KATO = 1000     # of those who fall silent
@@ -42,7 +42,7 @@ def state(d, vdisk='d'):
 def is_now(d, want, vdisk='d'):
     """The server writes it down some time after it answered."""
     eventually(lambda: state(d, vdisk) == want,
-               'it is %s, not %s' % (state(d, vdisk), want))
+               lambda: 'it is %s, not %s' % (state(d, vdisk), want))
 
 
 def holder(lease):
@@ -174,6 +174,27 @@ def a_recovery_does_not_wait_for_what_is_only_shown():
         os.rmdir(os.path.join(keeps, name + '.new'))
         is_now(d, 'held')
         c.logout()
+
+
+@test
+def a_lease_that_cannot_be_written_keeps_no_other_waiting():
+    with memory('d', 'e', 'f') as d:
+        c, g = opened(d)
+        name, = [x for x in os.listdir(state_dir(d)) if x.startswith('lease-')]
+        in_its_way = os.path.join(state_dir(d), name + '.new')
+        os.mkdir(in_its_way)
+        other = client(d, host_id=HOST_B)
+        equal(other.open('d', RW, TAKE_OVER, patience=0)[0], AGAIN)
+        for vdisk in 'ef':
+            equal(c.open(vdisk, RW, patience=0)[0], OK, vdisk)
+            equal(state(d, vdisk), 'held')
+        equal(of(d)['lease'], g.lease, 'what could not be written')
+        equal(d.log().count('cannot write its lease'), 1)
+        os.rmdir(in_its_way)
+        equal(other.open('d', RW, TAKE_OVER)[0], OK)
+        equal(of(d)['host_id'], str(uuid.UUID(bytes=HOST_B)))
+        c.logout()
+        other.logout()
 
 
 @test

@@ -12,8 +12,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
-from harness import (Vxhsd, check, equal, eventually, leases, main, run_vxhsd,
-                     sparse, test, tmpdir)
+from harness import (Vxhsd, check, equal, eventually, leases, main, run_vxhsctl,
+                     run_vxhsd, sparse, test, tmpdir)
 from vxhs import (AGAIN, BUSY, GOING_AWAY, OK, RO, RW, STALE, TAKE_OVER,
                   client, opened)
 
@@ -253,6 +253,105 @@ def vxhsctl_tells_who_serves_and_who_holds_a_shared_vdisk():
         n.logout()
         eventually(lambda: not leases(p.dir)['server'], 'it is never let go')
         equal(leases(p.dir)['leases'][0]['state'], 'free')
+
+
+def records(p):
+    """The files with leases in a shared folder, and what they say."""
+    found = {}
+    for name in os.listdir(p.dir):
+        if name.startswith('lease-') and not name.endswith('.new'):
+            with open(os.path.join(p.dir, name)) as file:
+                found[name] = file.read()
+    return found
+
+
+def write_record(p, name, text):
+    with open(os.path.join(p.dir, name), 'w') as file:
+        file.write(text)
+
+
+@test
+def an_older_lease_that_is_written_late_takes_none_back():
+    """A server hangs in the write of a lease, and loses the group."""
+    with Pair() as p:
+        c, g = opened(p.a)
+        (of_a, late), = records(p).items()
+        p.a.kill()
+        n, h = opened(p.b, session=c.session, epoch=2, lease=g.lease)
+        new, taken = opened(p.b, host_id=b'another host....',
+                            options=TAKE_OVER)
+        check(taken.lease > h.lease, 'the lease did not grow')
+        of_b, = set(records(p)) - {of_a}
+        equal(records(p)[of_a], late, "the other's file")
+
+        def shown(state):
+            status, out, _ = run_vxhsctl('leases', p.dir)
+            equal((status, out.count('%d' % g.lease)), (0, 0), out)
+            found = leases(p.dir)['leases']
+            equal([(x['lease'], x['session'], x['state']) for x in found],
+                  [(taken.lease, '%016x' % new.session, state)])
+
+        shown('held')
+        write_record(p, of_a, late)     # as late as can be
+        shown('held')
+        p.b.kill()
+        write_record(p, of_a, late)
+        shown('kept')
+        p.a = p.start()
+        stale = client(p.a, session=c.session, epoch=3)
+        equal(stale.open('d', RW, lease=g.lease)[0], STALE)
+        back, again = opened(p.a, session=new.session, epoch=2,
+                             lease=taken.lease, host_id=b'another host....')
+        equal(again.lease, taken.lease)
+        for x in n, stale, back:
+            x.close()
+        check(of_b in records(p), 'it is gone')
+
+
+@test
+def a_lease_that_was_let_go_on_the_other_server_is_free():
+    """The number is the same in both files."""
+    with Pair() as p:
+        c, g = opened(p.a, kato=60000)
+        p.a.kill()
+        n, h = opened(p.b, session=c.session, epoch=2, lease=g.lease,
+                      kato=60000)
+        equal(h.lease, g.lease)
+        n.logout()
+        eventually(lambda: leases(p.dir)['leases'][0]['state'] == 'free',
+                   'it is not let go')
+        equal(sorted(text.split()[4] for text in records(p).values()),
+              ['free', 'held'])
+        p.b.kill()
+        p.a = p.start()
+        other, taken = opened(p.a, host_id=b'another host....')
+        check(taken.lease > g.lease, 'the lease did not grow')
+        other.logout()
+
+
+@test
+def leases_of_earlier_versions_and_damaged_ones_in_a_shared_folder():
+    with Pair() as p:
+        c, g = opened(p.a)
+        p.a.kill()
+        (name, text), = records(p).items()
+        os.unlink(os.path.join(p.dir, name))
+        # Both servers wrote one file, and no count of the changes.
+        old = name[:len('lease-') + 36]
+        write_record(p, old, ' '.join(text.split()[:9]) + '\n')
+        equal(leases(p.dir)['leases'][0]['lease'], g.lease)
+        n, h = opened(p.b, session=c.session, epoch=2, lease=g.lease)
+        equal(h.lease, g.lease)
+        eventually(lambda: len(records(p)) == 2, 'it is never written')
+        p.b.kill()
+        # What cannot be read may be the newest.
+        write_record(p, old, 'rubbish\n')
+        p.a = p.start()
+        late = client(p.a, session=c.session, epoch=3)
+        equal(late.open('d', RW, lease=g.lease)[0], STALE)
+        check(old + ' is damaged' in p.a.log(), 'not a word')
+        for x in n, late:
+            x.close()
 
 
 @test

@@ -81,14 +81,17 @@ def check(condition, why):
 
 
 def eventually(condition, why, timeout=15):
-    """Waits until condition() is true and returns what it gave."""
+    """Waits until condition() is true and returns what it gave.
+
+    why may be a function, for what is known only then.
+    """
     end = time.monotonic() + timeout
     while True:
         got = condition()
         if got:
             return got
         if time.monotonic() > end:
-            raise AssertionError(why)
+            raise AssertionError(why() if callable(why) else why)
         time.sleep(0.02)
 
 

@@ -217,6 +217,7 @@ static void lease_records(void **state)
 	r.state = LEASE_SHARED;
 	r.since = ~0ULL;
 	r.instance = ~0ULL;
+	r.serial = ~0ULL;
 	memset(r.address, 'f', sizeof(r.address) - 1);
 	memset(r.name, 'n', sizeof(r.name) - 1);
 	lease_record_format(&r, line);
@@ -240,6 +241,7 @@ static void lease_records(void **state)
 	assert_int_equal(r.state, LEASE_HELD);
 	assert_int_equal(r.since, 0);
 	assert_int_equal(r.instance, 0);
+	assert_int_equal(r.serial, 0);
 	assert_string_equal(r.address, "");
 	assert_string_equal(r.name, "");
 	assert_true(lease_record_parse("7 8a " HOST_TEXT " 5000 free", &r));
@@ -250,6 +252,46 @@ static void lease_records(void **state)
 	assert_false(lease_record_parse("0 8a " HOST_TEXT " 5000 held", &r));
 	assert_false(lease_record_parse("7 8a " HOST_TEXT "0 5000 held", &r));
 	assert_false(lease_record_parse("7 8a 0102 5000 held", &r));
+}
+
+static void assert_newer(const struct lease_record *a,
+			 const struct lease_record *b)
+{
+	assert_true(lease_record_newer(a, b));
+	assert_false(lease_record_newer(b, a));
+}
+
+static void newer_leases(void **state)
+{
+	struct lease_record a = { .number = 7, .serial = 3, .since = 5 }, b = a;
+
+	(void)state;
+	assert_false(lease_record_newer(&a, &b));
+	a.state = LEASE_HELD;
+	assert_newer(&a, &b);
+	b.since++;
+	assert_newer(&b, &a);
+	a.serial++;
+	assert_newer(&a, &b);
+	b.number++;
+	assert_newer(&b, &a);
+}
+
+static void lease_files(void **state)
+{
+	u8 id[16];
+
+	(void)state;
+	assert_true(lease_file_parse("lease-" HOST_TEXT, id));
+	assert_int_equal(id[15], 0x10);
+	assert_true(lease_file_parse("lease-" HOST_TEXT "-" HOST_TEXT, id));
+	assert_int_equal(id[15], 0x10);
+	assert_false(lease_file_parse("lease-", id));
+	assert_false(lease_file_parse("losses-" HOST_TEXT, id));
+	assert_false(lease_file_parse("lease-" HOST_TEXT ".new", id));
+	assert_false(lease_file_parse("lease-" HOST_TEXT "-", id));
+	assert_false(lease_file_parse("lease-" HOST_TEXT "-" HOST_TEXT ".new",
+				      id));
 }
 
 int main(void)
@@ -264,6 +306,8 @@ int main(void)
 		cmocka_unit_test(pool_large),
 		cmocka_unit_test(tags_find),
 		cmocka_unit_test(lease_records),
+		cmocka_unit_test(newer_leases),
+		cmocka_unit_test(lease_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,11 +45,15 @@ static struct lease_entry *add(struct lease_list *list)
 	return &items[list->count++];
 }
 
-/* A vdisk's id, if this is the name of its file. */
-static bool is_lease(const char *name, uint8_t vdisk_id[16])
+static struct lease_entry *find(struct lease_list *list,
+				const uint8_t vdisk_id[16])
 {
-	return !strncmp(name, LEASE_FILE, strlen(LEASE_FILE)) &&
-	       uuid_parse(name + strlen(LEASE_FILE), vdisk_id);
+	unsigned int i;
+
+	for (i = 0; i < list->count; i++)
+		if (!memcmp(list->items[i].vdisk_id, vdisk_id, 16))
+			return &list->items[i];
+	return NULL;
 }
 
 static int read_one(struct lease_list *list, const char *name)
@@ -59,7 +63,7 @@ static int read_one(struct lease_list *list, const char *name)
 	struct lease_entry *entry;
 	uint8_t vdisk_id[16];
 
-	if (!is_lease(name, vdisk_id))
+	if (!lease_file_parse(name, vdisk_id))
 		return STATUS_OK;
 	snprintf(path, sizeof(path), "%s/%s", list->dir, name);
 	errno = 0;
@@ -77,7 +81,12 @@ static int read_one(struct lease_list *list, const char *name)
 		list->damaged++;
 		return STATUS_OK;
 	}
-	entry = add(list);
+	/* Servers that share a folder have a file each; vxhsd does the same. */
+	entry = find(list, vdisk_id);
+	if (entry && !lease_record_newer(&record, &entry->record))
+		return STATUS_OK;
+	if (!entry)
+		entry = add(list);
 	if (!entry)
 		return failed("cannot list the leases: out of memory");
 	memcpy(entry->vdisk_id, vdisk_id, sizeof(vdisk_id));

@@ -75,24 +75,23 @@ static int open_target(struct export *x, const struct export_spec *spec,
 static int take_lock(struct export *x, const struct export_spec *spec,
 		     struct err *err)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	u64 since = now_us();
-	bool held;
+	int ret;
 
 	/* What is shared is locked when it is asked for, see group.c. */
 	if (x->read_only || x->shared)
 		return 0;
 	do {
-		if (!fcntl(x->fd, F_OFD_SETLK, &lock))
+		ret = lock_file(x->fd, F_WRLCK);
+		if (!ret)
 			return 0;
-		held = errno == EAGAIN || errno == EACCES;
-	} while (held && predecessor_may_linger(since));
-	if (held)
+	} while (ret == -EAGAIN && predecessor_may_linger(since));
+	if (ret == -EAGAIN)
 		return err_set(err,
 			       "export %s: %s is already exported read-write, by this or another vxhsd (its lock is held)",
 			       x->name, spec->target);
 	log_warn("export %s: cannot lock %s (%s); nothing keeps a second server off it",
-		 x->name, spec->target, strerror(errno));
+		 x->name, spec->target, strerror(-ret));
 	return 0;
 }
 

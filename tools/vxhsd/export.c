@@ -496,18 +496,26 @@ struct export *export_next(struct export *x)
 /**
  * export_unstored - an export whose lease is to be written
  * @st: to there
+ * @wait_us: how soon there will be one that failed before, 0 for never
  *
  * Context: control_lock() held.
  * Return: the export, with a reference, or NULL
  */
-struct export *export_unstored(const struct store *st)
+struct export *export_unstored(const struct store *st, u64 *wait_us)
 {
 	struct export *x = NULL, *found = NULL;
+	u64 now = now_us();
 
+	*wait_us = 0;
 	while ((x = export_next(x))) {
-		if (x->store != st || !x->ours || !x->lease.wanted ||
+		if (x->store != st || !x->ours || x->lease.change == 1 ||
 		    x->lease.stored == x->lease.change)
 			continue;
+		/* One that fails keeps none of the others waiting. */
+		if (x->lease.retry_us > now) {
+			*wait_us = sooner(*wait_us, x->lease.retry_us - now);
+			continue;
+		}
 		/* Those first for which somebody waits. */
 		if (!found || lease_is_stored(found))
 			found = x;

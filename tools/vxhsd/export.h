@@ -138,7 +138,7 @@ void exports_sweep(void);
 struct export *export_find(const char *name);
 u64 export_tries(const char *name);
 struct export *export_next(struct export *x);
-struct export *export_unstored(const struct store *st);
+struct export *export_unstored(const struct store *st, u64 *wait_us);
 void export_put(struct export *x);
 void export_lost_writes(struct export *x);
 

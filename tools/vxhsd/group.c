@@ -76,28 +76,25 @@ static struct export **collect(const struct store *st, bool ours, size_t *n)
 	return list;
 }
 
-static bool set_lock(const struct export *x, short type)
-{
-	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
-
-	return !fcntl(x->fd, F_OFD_SETLK, &lock);
-}
-
 /* Returns whether all are locked; none is if not. */
 static bool lock_all(struct export **list, size_t n)
 {
 	size_t i;
+	int ret = 0;
 
-	for (i = 0; i < n && set_lock(list[i], F_WRLCK); )
-		i++;
-	if (i == n)
+	for (i = 0; i < n; i++) {
+		ret = lock_file(list[i]->fd, F_WRLCK);
+		if (ret)
+			break;
+	}
+	if (!ret)
 		return true;
-	if (errno != EAGAIN && errno != EACCES)
+	if (ret != -EAGAIN)
 		log_peer("export %s: cannot lock %s (%s), so it cannot be shared",
 			 list[i]->name, list[i]->spec->target,
-			 strerror(errno));
+			 strerror(-ret));
 	while (i--)
-		set_lock(list[i], F_UNLCK);
+		lock_file(list[i]->fd, F_UNLCK);
 	return false;
 }
 
@@ -167,7 +164,7 @@ void group_unlock(struct store *st)
 		list[i]->ours = false;
 	control_unlock();
 	for (i = 0; i < n; i++)
-		set_lock(list[i], F_UNLCK);
+		lock_file(list[i]->fd, F_UNLCK);
 	if (n)
 		log_info("the shared group of %s is let go: nobody uses it",
 			 store_dir(st));

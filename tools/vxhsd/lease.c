@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,17 +26,87 @@ static u64 first_number(void)
 	return (u64)time(NULL) << 20;
 }
 
+/**
+ * lease_path - the file that this server writes a vdisk's lease to
+ * @x: the export
+ * @path: the result
+ * @size: of @path, bytes
+ *
+ * No other server writes it: nothing stops a write by name of a server that
+ * has lost the group meanwhile.
+ */
 void lease_path(const struct export *x, char *path, size_t size)
 {
-	char text[UUID_TEXT];
+	char vdisk[UUID_TEXT], server[UUID_TEXT];
 
-	uuid_format(x->vdisk_id, text);
-	snprintf(path, size, "%s/" LEASE_FILE "%s", store_dir(x->store), text);
+	uuid_format(x->vdisk_id, vdisk);
+	uuid_format(server_id(), server);
+	snprintf(path, size, "%s/" LEASE_FILE "%s%s%s", store_dir(x->store),
+		 vdisk, x->shared ? "-" : "", x->shared ? server : "");
 }
 
 static void name_it(const struct export *x, struct lease *l)
 {
 	snprintf(l->record.name, sizeof(l->record.name), "%s", x->name);
+}
+
+/*
+ * One file; *@found if @best is something.  Returns false if nobody knows what
+ * is in it.
+ */
+static bool read_file(const struct export *x, const char *path,
+		      struct lease_record *best, bool *found)
+{
+	struct lease_record record;
+	char line[LEASE_LINE];
+
+	if (!read_line(path, line, sizeof(line))) {
+		if (access(path, F_OK))
+			return true;
+		log_error("export %s: cannot read %s; nobody can come back to the vdisk with the lease it had",
+			  x->name, path);
+		return false;
+	}
+	if (!lease_record_parse(line, &record)) {
+		log_error("export %s: %s is damaged; nobody can come back to the vdisk with the lease it had",
+			  x->name, path);
+		return false;
+	}
+	if (!*found || lease_record_newer(&record, best))
+		*best = record;
+	*found = true;
+	return true;
+}
+
+/* All servers' files; those of earlier versions have no server's name. */
+static bool read_shared(const struct export *x, struct lease_record *best,
+			bool *found)
+{
+	const char *dir = store_dir(x->store);
+	DIR *stream = opendir(dir);
+	struct dirent *entry;
+	bool known = true;
+	char path[4400];
+	u8 id[16];
+
+	errno = stream ? 0 : errno;
+	while (stream && (entry = readdir(stream))) {
+		if (lease_file_parse(entry->d_name, id) &&
+		    !memcmp(id, x->vdisk_id, sizeof(id))) {
+			snprintf(path, sizeof(path), "%s/%s", dir,
+				 entry->d_name);
+			known &= read_file(x, path, best, found);
+		}
+		errno = 0;
+	}
+	if (errno) {
+		log_error("export %s: cannot read %s (%s); nobody can come back to the vdisk with the lease it had",
+			  x->name, dir, strerror(errno));
+		known = false;
+	}
+	if (stream)
+		closedir(stream);
+	return known;
 }
 
 /**
@@ -50,7 +121,8 @@ static void name_it(const struct export *x, struct lease *l)
 void lease_read(const struct export *x, struct lease *l)
 {
 	struct lease_record record;
-	char path[4200], line[LEASE_LINE];
+	bool found = false, known;
+	char path[4200];
 
 	memset(l, 0, sizeof(*l));
 	l->change = 1;
@@ -60,17 +132,11 @@ void lease_read(const struct export *x, struct lease *l)
 	if (!x->store)
 		return;
 	lease_path(x, path, sizeof(path));
-	if (!read_line(path, line, sizeof(line))) {
-		if (!access(path, F_OK))
-			log_error("export %s: cannot read %s; nobody can come back to the vdisk with the lease it had",
-				  x->name, path);
+	known = x->shared ? read_shared(x, &record, &found) :
+			    read_file(x, path, &record, &found);
+	/* What is not known may be newer than what is. */
+	if (!known || !found)
 		return;
-	}
-	if (!lease_record_parse(line, &record)) {
-		log_error("export %s: %s is damaged; nobody can come back to the vdisk with the lease it had",
-			  x->name, path);
-		return;
-	}
 	if (record.kato_ms > KATO_MAX)
 		record.kato_ms = KATO_MAX;
 	l->record = record;
@@ -106,7 +172,7 @@ bool lease_is_stored(const struct export *x)
 static void changed(struct export *x)
 {
 	x->lease.change++;
-	x->lease.wanted = true;
+	x->lease.record.serial++;
 	if (x->store)
 		store_kick(x->store);
 }
@@ -232,7 +298,7 @@ void lease_keep_for(struct export *x, u64 us)
 
 /**
  * lease_end_grace - who was waited for has not come
- * @x: the export, ours, and nobody has it open to write
+ * @x: the export, ours, and nobody has it open to write alone
  *
  * Context: control_lock() held.
  */

@@ -15,18 +15,18 @@ struct session;
 /**
  * struct lease - under control_lock()
  * @record: what is stored
- * @wanted: it has changed since it was read
- * @change: counts the changes of @record
+ * @change: counts the changes of @record, from 1 when it is read
  * @needed: the last change that a restart of the server must know of
  * @stored: the last change that is durable
+ * @retry_us: the last write failed; when to try again, or 0
  * @grace_us: until then a held lease waits for an owner who is away; 0 if none
  */
 struct lease {
 	struct lease_record record;
-	bool wanted;
 	u64 change;
 	u64 needed;
 	u64 stored;
+	u64 retry_us;
 	u64 grace_us;
 };
 

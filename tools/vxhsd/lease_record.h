@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What is kept of a lease: one line, in a file of its own.  vxhsd writes it
- * and reads it when it starts; vxhsctl shows it.
+ * and reads it when it starts; vxhsctl shows it.  In a folder that servers
+ * share each writes files of its own, so that what one writes late is never
+ * in place of what another has written since.
  */
 #ifndef _VXHSD_LEASE_RECORD_H
 #define _VXHSD_LEASE_RECORD_H
@@ -10,7 +12,7 @@
 
 #include "util.h"
 
-#define LEASE_FILE	"lease-"	/* and the vdisk's id */
+#define LEASE_FILE	"lease-"	/* the vdisk's id; shared: - server's */
 #define LEASE_LINE	320		/* bytes, NUL included */
 
 /**
@@ -37,8 +39,9 @@ enum lease_state {
  * @instance: the server process in which the owner opened it; 0: not known
  * @address: the owner's, without a port; may be empty
  * @name: the vdisk's; may be empty
+ * @serial: grows with each change, whichever server makes it; 0: not known
  *
- * Records of earlier versions end after @state.
+ * Records of earlier versions end after @state or @name.
  */
 struct lease_record {
 	u64 number;
@@ -50,7 +53,12 @@ struct lease_record {
 	u64 instance;
 	char address[INET6_ADDRSTRLEN];
 	char name[VXHS_NAME_MAX + 1];
+	u64 serial;
 };
+
+bool lease_file_parse(const char *name, u8 vdisk_id[16]);
+bool lease_record_newer(const struct lease_record *a,
+			const struct lease_record *b);
 
 bool lease_record_parse(const char *line, struct lease_record *r);
 void lease_record_format(const struct lease_record *r, char line[LEASE_LINE]);

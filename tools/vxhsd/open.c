@@ -46,7 +46,8 @@ void export_update_exclusive(struct export *x)
  */
 void export_end_grace(struct export *x)
 {
-	if (!is_open_as(x, VXHS_OPEN_RW) && !is_open_as(x, VXHS_OPEN_RW_SHARED))
+	/* Who shares holds nothing that could be given up. */
+	if (!is_open_as(x, VXHS_OPEN_RW))
 		lease_end_grace(x);
 }
 

@@ -22,6 +22,7 @@ static int open_file(const char *dir, int flags)
 static int write_self(int fd, u64 instance)
 {
 	char line[LINE_SIZE], host[SERVING_HOST];
+	ssize_t done;
 	int n;
 
 	if (gethostname(host, sizeof(host)))
@@ -29,9 +30,13 @@ static int write_self(int fd, u64 instance)
 	host[sizeof(host) - 1] = '\0';
 	n = snprintf(line, sizeof(line), "%llx %ld %s\n",
 		     (unsigned long long)instance, (long)getpid(), host);
-	if (pwrite(fd, line, (size_t)n, 0) != n || ftruncate(fd, n))
-		return errno ? -errno : -EIO;
-	return 0;
+	done = pwrite(fd, line, (size_t)n, 0);
+	if (done < 0)
+		return -errno;
+	if (done != n)
+		return -EIO;
+	/* Else a reader on another host sees what was there before, on NFS. */
+	return ftruncate(fd, n) || fdatasync(fd) ? -errno : 0;
 }
 
 /**
@@ -45,16 +50,17 @@ static int write_self(int fd, u64 instance)
  */
 int serving_begin(const char *dir, u64 instance)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	int fd = open_file(dir, O_RDWR | O_CREAT), ret;
 
 	if (fd < 0)
 		return fd;
-	ret = fcntl(fd, F_OFD_SETLK, &lock) ? -errno : write_self(fd, instance);
+	ret = lock_file(fd, F_WRLCK);
+	if (!ret)
+		ret = write_self(fd, instance);
 	if (!ret)
 		return fd;
 	close(fd);
-	return ret == -EACCES ? -EAGAIN : ret;
+	return ret;
 }
 
 /** serving_end - it no longer is */

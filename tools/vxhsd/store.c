@@ -30,7 +30,6 @@
  * @serving: from serving_begin(), or negative; the thread's, if there is one
  * @serve_by_us: when to complain that it is not; the thread's
  * @kick: there may be something to do; with control_lock()
- * @failing: the last lease could not be written
  * @quit: end when all is written
  * @wanted_us: when somebody last asked for the locks
  * @used_us: when somebody last used an export of ours
@@ -47,7 +46,6 @@ struct store {
 	pthread_cond_t kick;
 
 	/* Under control_lock(). */
-	bool failing;
 	bool quit;
 	u64 wanted_us;
 	u64 used_us;
@@ -88,7 +86,7 @@ u64 store_tries(const struct store *st)
 }
 
 /* Under control_lock(), which is let go meanwhile. */
-static void write_lease(struct store *st, struct export *x)
+static void write_lease(struct export *x)
 {
 	struct lease copy = x->lease;
 	char path[4200];
@@ -98,13 +96,12 @@ static void write_lease(struct store *st, struct export *x)
 	control_unlock();
 	ret = lease_write(path, &copy);
 	control_lock();
-	if (!ret) {
+	if (!ret)
 		x->lease.stored = copy.change;
-	} else if (!st->failing) {
-		log_error("export %s: cannot write its lease to %s (%s); no vdisk can be opened for writing until that works",
+	else if (!x->lease.retry_us)
+		log_error("export %s: cannot write its lease to %s (%s); the vdisk cannot be opened for writing until that works",
 			  x->name, path, strerror(-ret));
-	}
-	st->failing = ret;
+	x->lease.retry_us = ret ? now_us() + RETRY_US : 0;
 	export_put(x);
 }
 
@@ -153,9 +150,11 @@ static u64 show_ours(struct store *st)
 			st->serve_by_us = now_us() + LINGER_US;
 		ret = serving_begin(st->dir, server_instance());
 		if (ret < 0 && now_us() > st->serve_by_us) {
-			log_warn("cannot lock %s/" SERVING_FILE " (%s), so vxhsctl leases does not tell of this server; each needs a state directory of its own",
+			log_warn("cannot lock %s/" SERVING_FILE " (%s), so vxhsctl leases does not tell of this server%s",
 				 st->dir, ret == -EAGAIN ?
-				 "another server has" : strerror(-ret));
+				 "another process has" : strerror(-ret),
+				 st->shared ? "" :
+				 "; each needs a state directory of its own");
 			st->serve_by_us = ~0ULL;
 		}
 	}
@@ -168,25 +167,21 @@ static void *store_run(void *arg)
 {
 	struct store *st = arg;
 	struct export *x;
-	u64 wait, soon;
+	u64 wait, shown, retry;
 
 	control_lock();
 	for (;;) {
 		/* First, for who reads a lease looks there. */
-		soon = show_ours(st);
-		x = export_unstored(st);
-		if (x)
-			write_lease(st, x);
-		if (st->quit && (!x || st->failing))
-			break;
-		if (x && !st->failing)
+		shown = show_ours(st);
+		x = export_unstored(st, &retry);
+		if (x) {
+			write_lease(x);
 			continue;
+		}
+		if (st->quit)
+			break;
 		wait = st->shared ? watch_group(st) : 0;
-		if (st->failing)
-			soon = RETRY_US;
-		if (soon && (!wait || wait > soon))
-			wait = soon;
-		control_wait(&st->kick, wait);
+		control_wait(&st->kick, sooner(wait, sooner(shown, retry)));
 	}
 	control_unlock();
 	return NULL;

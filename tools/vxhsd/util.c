@@ -212,6 +212,14 @@ u64 now_us(void)
 	return (u64)ts.tv_sec * 1000000 + (u64)ts.tv_nsec / 1000;
 }
 
+/** sooner - of two times to wait, where 0 is for ever */
+u64 sooner(u64 a, u64 b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	return a < b ? a : b;
+}
+
 /**
  * addr_format - ADDR:PORT for a log line
  * @sa: IPv4 or IPv6; a mapped address is shown as IPv4
@@ -321,6 +329,22 @@ bool read_number(const char *path, u64 *value)
 		return false;
 	*value = strtoull(line, &end, 10);
 	return end != line;
+}
+
+/**
+ * lock_file - lock all of a file for an open descriptor, or unlock it
+ * @fd: the lock is that of its open file description, and ends with it
+ * @type: F_WRLCK or F_UNLCK
+ *
+ * Return: 0, -EAGAIN while another has it locked, or another negative errno
+ */
+int lock_file(int fd, short type)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+
+	if (!fcntl(fd, F_OFD_SETLK, &lock))
+		return 0;
+	return errno == EACCES ? -EAGAIN : -errno;
 }
 
 static int sync_folder_of(const char *path)

@@ -43,6 +43,7 @@ u64 hash64(u64 seed, const void *buf, size_t len);
 
 bool parse_size(const char *text, u64 *size);
 u64 now_us(void);
+u64 sooner(u64 a, u64 b);
 
 #define ADDR_TEXT	64	/* bytes, NUL included */
 
@@ -52,6 +53,7 @@ void identity_format(const u8 id[16], char text[INET6_ADDRSTRLEN]);
 
 bool read_line(const char *path, char *buf, size_t size);
 bool read_number(const char *path, u64 *value);
+int lock_file(int fd, short type);
 int write_line(const char *path, const char *line);
 
 #endif /* _VXHSD_UTIL_H */
