@@ -166,6 +166,7 @@ void group_unlock(struct store *st)
 	for (i = 0; i < n; i++)
 		list[i]->ours = false;
 	control_unlock();
+	store_hide(st);
 	for (i = 0; i < n; i++)
 		set_lock(list[i], F_UNLCK);
 	if (n)
