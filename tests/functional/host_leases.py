@@ -13,7 +13,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 from harness import (Vxhsd, check, equal, eventually, leases, main,
                      run_vxhsctl, test, tmpdir)
-from vxhs import AGAIN, CLOSE, OK, RO, RW, RW_SHARED, TAKE_OVER, client, opened
+from vxhs import (AGAIN, CLOSE, OK, RO, RW, RW_SHARED, STALE, TAKE_OVER,
+                  client, opened)
 
 HOST_A, HOST_B = b'host a..........', b'host b..........'
 KATO = 1000     # of those who fall silent
@@ -313,6 +314,27 @@ def damaged_records_are_named_and_the_others_shown():
         status, out, _ = run_vxhsctl('leases', keeps)
         check(status == 0 and '\\x1b[2J' in out and '\033' not in out, out)
         c.logout()
+
+
+@test
+def a_lost_record_gives_no_lease_twice():
+    """The number of who held it then is nobody's now, however soon the
+    server is back."""
+    for _ in range(4):
+        keeps = tmpdir()
+        d = memory(state=keeps)
+        a, g = opened(d, host_id=HOST_A)
+        d.kill()
+        name, = [x for x in os.listdir(keeps) if x.startswith('lease-')]
+        os.unlink(os.path.join(keeps, name))
+        with memory(state=keeps) as d:
+            b, taken = opened(d, host_id=HOST_B)
+            check(taken.lease > g.lease, 'lease %d after %d' % (taken.lease,
+                                                                g.lease))
+            b.logout()
+            a = client(d, session=a.session, epoch=2, host_id=HOST_A)
+            equal(a.open('d', RW, lease=g.lease)[0], STALE)
+            a.logout()
 
 
 @test

@@ -355,6 +355,19 @@ def leases_of_earlier_versions_and_damaged_ones_in_a_shared_folder():
 
 
 @test
+def vxhsctl_tells_the_truth_as_soon_as_it_has_changed_hands():
+    with Pair() as p:
+        for i in range(6):
+            d = (p.a, p.b)[i % 2]
+            c, g = opened(d)
+            found = leases(p.dir)
+            equal((found['server'] or {}).get('pid'), d.pid, 'who serves')
+            equal((found['leases'][0]['state'], found['leases'][0]['lease']),
+                  ('held', g.lease))
+            c.logout()
+
+
+@test
 def v34_clients_are_kept_off():
     with Pair() as p:
         for d in p.a, p.b, p.a:

@@ -163,6 +163,7 @@ void group_unlock(struct store *st)
 	for (i = 0; i < n; i++)
 		list[i]->ours = false;
 	control_unlock();
+	store_hide(st);
 	for (i = 0; i < n; i++)
 		lock_file(list[i]->fd, F_UNLCK);
 	if (n)

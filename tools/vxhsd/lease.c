@@ -19,11 +19,15 @@ static bool keeping;
 
 /*
  * Where no earlier process can have come, so a lease of which nothing is known
- * any more is never taken for a current one.
+ * any more is never taken for a current one; not even if that process began
+ * in the same second.
  */
 static u64 first_number(void)
 {
-	return (u64)time(NULL) << 20;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (u64)ts.tv_sec << 20 | (u64)ts.tv_nsec >> 10;
 }
 
 /**

@@ -128,6 +128,21 @@ static u64 watch_group(struct store *st)
 	return LOOK_US;
 }
 
+/**
+ * store_hide - who looks at the leases does not see us any more
+ *
+ * Before another server may have them, for only one can be seen.
+ *
+ * Context: the store's thread; may block as long as a disk.
+ */
+void store_hide(struct store *st)
+{
+	if (st->serving >= 0)
+		serving_end(st->serving);
+	st->serving = -1;
+	st->serve_by_us = 0;
+}
+
 /*
  * Under control_lock(), which is let go meanwhile.  Tells who looks at the
  * leases that they are ours now, or no longer.  That must not stand in the way
@@ -142,25 +157,24 @@ static u64 show_ours(struct store *st)
 		return 0;
 	control_unlock();
 	if (!ours) {
-		serving_end(st->serving);
-		ret = -1;
-		st->serve_by_us = 0;
-	} else {
-		if (!st->serve_by_us)
-			st->serve_by_us = now_us() + LINGER_US;
-		ret = serving_begin(st->dir, server_instance());
-		if (ret < 0 && now_us() > st->serve_by_us) {
-			log_warn("cannot lock %s/" SERVING_FILE " (%s), so vxhsctl leases does not tell of this server%s",
-				 st->dir, ret == -EAGAIN ?
-				 "another process has" : strerror(-ret),
-				 st->shared ? "" :
-				 "; each needs a state directory of its own");
-			st->serve_by_us = ~0ULL;
-		}
+		store_hide(st);
+		control_lock();
+		return 0;
+	}
+	if (!st->serve_by_us)
+		st->serve_by_us = now_us() + LINGER_US;
+	ret = serving_begin(st->dir, server_instance());
+	if (ret < 0 && now_us() > st->serve_by_us) {
+		log_warn("cannot lock %s/" SERVING_FILE " (%s), so vxhsctl leases does not tell of this server%s",
+			 st->dir, ret == -EAGAIN ?
+			 "another process has" : strerror(-ret),
+			 st->shared ? "" :
+			 "; each needs a state directory of its own");
+		st->serve_by_us = ~0ULL;
 	}
 	control_lock();
 	st->serving = ret;
-	return ours && ret < 0 ? RETRY_US : 0;
+	return ret < 0 ? RETRY_US : 0;
 }
 
 static void *store_run(void *arg)
@@ -216,8 +230,7 @@ static int find_group(struct store *st, struct err *err)
 
 static void store_free(struct store *st)
 {
-	if (st->serving >= 0)
-		serving_end(st->serving);
+	store_hide(st);
 	free(st->dir);
 	free(st);
 }

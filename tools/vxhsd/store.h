@@ -22,6 +22,7 @@ const u8 *store_group(const struct store *st);
 void store_kick(struct store *st);
 void store_want(struct store *st);
 u64 store_tries(const struct store *st);
+void store_hide(struct store *st);
 void stores_stop(void);
 
 #endif /* _VXHSD_STORE_H */
