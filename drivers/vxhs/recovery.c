@@ -982,6 +982,10 @@ static unsigned long vxhs_recovery_join(struct vxhs_session *session,
 	if (!ret || !vxhs_session_live(session))
 		return VXHS_OPEN_RETRY;
 	if (ret == -ESTALE) {
+		/* Without a sentence it was OPEN that said so. */
+		if (extack._msg)
+			pr_warn("%s: lane %u: %s; a new epoch begins\n",
+				session->host, lane->index, extack._msg);
 		vxhs_recovery_told(session, VXHS_SESSION_EPOCH_OVER);
 		return VXHS_OPEN_RETRY;
 	}

@@ -330,7 +330,8 @@ def a_seed_says_everything_about_a_fault():
             devices = type('Devices', (), {'flows': staticmethod(
                 lambda: None)})
         for kind in ('cut', 'stall', 'corrupt', 'truncate', 'duplicate',
-                     'partition', 'trap', 'lose_path', 'cut_often', 'slow'):
+                     'partition', 'trap', 'trap_back', 'lose_path', 'cut_often',
+                     'slow'):
             lab.KINDS[kind][0](Fake, random.Random('3:4:' + kind))
         drawn.append(orders)
     check(len(drawn[0]) > 20, '%d orders' % len(drawn[0]))

@@ -462,12 +462,8 @@ def duplicate(lab, rng):
     at_random_byte(lab, rng, 'duplicate', count=rng.randint(1, 10000))
 
 
-@fault(6)
-def trap(lab, rng):
-    """the stale-write trap: the old path holds everything back while new
-    connections write, and delivers it then"""
+def hold_back(lab, rng, way):
     seconds = lab.args.trap
-    way = 'c2s' if rng.random() < 0.8 else 's2c'
     after = int(rng.expovariate(1 / 5000))
     begun = time.monotonic()
     for p in lab.proxies:
@@ -475,6 +471,19 @@ def trap(lab, rng):
     lab.devices.flows()             # on a new path
     time.sleep(max(0, begun + seconds - time.monotonic()))
     lab.devices.flows()
+
+
+@fault(5)
+def trap(lab, rng):
+    """the stale-write trap: the old path holds back all that is written while
+    new connections write, and delivers it then"""
+    hold_back(lab, rng, 'c2s')
+
+
+@fault(1)
+def trap_back(lab, rng):
+    """the other way: it is the replies that come when all is over"""
+    hold_back(lab, rng, 's2c')
 
 
 @fault(3)
@@ -778,7 +787,7 @@ def parse():
                         help='of 4 KiB, of each disk')
     parser.add_argument('--kato', type=int, default=1000, metavar='MS')
     parser.add_argument('--trap', type=float, default=10.0, metavar='S',
-                        help='how long the old path holds writes back')
+                        help='how long an old path holds back what it has')
     parser.add_argument('--patience', type=float, default=60.0, metavar='S',
                         help='after which something hangs')
     parser.add_argument('--check-every', type=int, default=10, metavar='N',

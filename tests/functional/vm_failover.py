@@ -3,6 +3,7 @@
 """In the VM: two servers of the same files, of which one at a time serves
 them, and servers that end in an orderly way and come back."""
 
+import errno
 import fcntl
 import os
 import re
@@ -262,14 +263,18 @@ def another_disk_behind_a_second_portal_is_refused():
     one = Vxhsd('d=%s/one,size=16M' % directory)
     two = Vxhsd('d=%s/two,size=16M' % directory)
     out, _ = vxhsctl('attach', '%s,%s' % (host(one), host(two)), 'd',
-                     '--kato', 0.5, '--fast-io-fail', 3)
+                     '--kato', 0.5)
     device = out.strip()
     settle()
     with Raw(device) as raw:
         raw.write(b'a' * 4096)
         raw.flush()
         one.kill()
-        vm.fails(tuple(range(1, 134)), raw.write, b'b' * 4096)
+        # No policy ends it: only the refusal does.
+        vm.fails(errno.EBADE, raw.write, b'b' * 4096)
+    # It does not know the lease, and so never tells what it has.
+    why = show(device)['failed'] or ''
+    check('lost its leases' in why, 'show says "%s"' % why)
     with open(directory + '/two', 'rb') as file:
         equal(file.read(4096), bytes(4096), 'the other disk')
     settle()

@@ -39,11 +39,11 @@ def faults(text, *args):
 @test
 def kills_partitions_stalls_cuts_and_the_trap():
     if LIGHT:
-        faults('kill=6,partition=4,freeze_server=4,cut=6,trap=1',
-               '--trap', '4', '--disks', '2')
+        faults('kill=6,partition=4,freeze_server=4,cut=6,trap=1,'
+               'trap_back=1', '--trap', '4', '--disks', '2')
         return
     faults('kill=60,partition=20,drop_packets=20,freeze_server=40,cut=40,'
-           'trap=1', '--root', '--check-every', '60')
+           'trap=1,trap_back=1', '--root', '--check-every', '60')
 
 
 @test

@@ -807,7 +807,7 @@ class NativeServer(Server):
             self.damaged += 1
             status = BAD_CRC
         elif op == LOGIN:
-            conn.login = Login(*_LOGIN_REQ.unpack(payload))
+            conn.login = parse_login(payload)
             grant = dict(self.grant)
             if grant['features'] is None:
                 grant['features'] = conn.features
@@ -849,6 +849,10 @@ class NativeServer(Server):
         if geometry['vdisk_id'] is None:
             geometry['vdisk_id'] = (name.encode() + bytes(16))[:16]
         return _OPEN_RSP.pack(*Geometry(**geometry))
+
+
+def parse_login(payload):
+    return Login(*_LOGIN_REQ.unpack(payload))
 
 
 def parse_open(payload):
