@@ -657,6 +657,22 @@ err_unlock:
 	return ERR_PTR(ret);
 }
 
+/*
+ * Whoever has the partition table read again, or closes last, holds it while a
+ * server may not answer.  Return: it is locked
+ */
+static bool vxhs_disk_lock_opens(struct gendisk *gendisk)
+{
+	unsigned long until = jiffies + HZ;
+
+	while (!mutex_trylock(&gendisk->open_mutex)) {
+		if (time_after(jiffies, until))
+			return false;
+		schedule_timeout_uninterruptible(HZ / 50 + 1);
+	}
+	return true;
+}
+
 /* From now on nobody can open it; unless somebody has it open. */
 static int vxhs_disk_stop_opens(struct vxhs_disk *disk,
 				struct netlink_ext_ack *extack)
@@ -670,7 +686,11 @@ static int vxhs_disk_stop_opens(struct vxhs_disk *disk,
 			       "its partition table is still being read; try again");
 		return -EBUSY;
 	}
-	mutex_lock(&gendisk->open_mutex);
+	if (!vxhs_disk_lock_opens(gendisk)) {
+		NL_SET_ERR_MSG(extack,
+			       "it is being opened, closed or scanned for partitions; try again");
+		return -EBUSY;
+	}
 	if (disk->detaching) {
 		NL_SET_ERR_MSG(extack, "it is being detached already");
 		ret = -EALREADY;

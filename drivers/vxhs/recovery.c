@@ -486,7 +486,7 @@ static void vxhs_recovery_work(struct work_struct *work)
 						    VXHS_SESSION_OTHER_SERVER));
 	if (test_and_clear_bit(VXHS_SESSION_AWAY, &session->flags) &&
 	    !session->holding && vxhs_session_live(session)) {
-		pr_info("%s: the server goes away, moving to the next portal\n",
+		pr_info("%s: the server goes away or does not hold the vdisk, moving to the next portal\n",
 			session->host);
 		vxhs_recovery_do(session,
 				 vxhs_session_event(session,

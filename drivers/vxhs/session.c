@@ -32,6 +32,9 @@
 #include "session.h"
 #include "trace.h"
 
+/* How long a new session asks at one portal before it tries the next. */
+#define VXHS_NOT_HERE	HZ
+
 static LIST_HEAD(sessions);
 static DEFINE_MUTEX(sessions_lock);	/* protects the list */
 
@@ -759,6 +762,7 @@ int vxhs_session_add_disk(struct vxhs_session *session, struct vxhs_disk *disk,
 			  struct netlink_ext_ack *extack)
 {
 	u32 options = take_over ? VXHS_OPEN_TAKE_OVER : 0;
+	unsigned long since = jiffies;
 	int ret;
 
 	lockdep_assert_held(&session->lock);
@@ -770,6 +774,13 @@ int vxhs_session_add_disk(struct vxhs_session *session, struct vxhs_disk *disk,
 		     ret != -ECONNRESET) ||
 		    time_after(jiffies + HZ / 10, deadline))
 			break;
+		/* Or the storage is with another server, which is a portal. */
+		if (ret == VXHS_ST_AGAIN && !READ_ONCE(session->nr_disks) &&
+		    session->key.nr_portals > 1 &&
+		    time_after(jiffies, since + VXHS_NOT_HERE)) {
+			vxhs_recovery_told(session, VXHS_SESSION_AWAY);
+			since = jiffies;
+		}
 		schedule_timeout_uninterruptible(HZ / 10 + 1);
 	}
 	if (ret > 0)

@@ -58,6 +58,8 @@ def hosts_that_do_not_resolve():
             '127.0.0.1,nosuchhost.invalid', 'd')
     refused(1, ('"::1" and "0:0::1"', 'same portal', '[::1]:9999'), 'attach',
             '127.0.0.1,::1,0:0::1', 'd')
+    refused(1, ('same portal', '127.0.0.1:9999'), 'attach',
+            '127.0.0.1,::ffff:127.0.0.1', 'd')
     refused(1, ('link-local', '"fe80::7%IF"'), 'attach', '127.0.0.1,fe80::7',
             'd')
     refused(1, ('"::1" has no IPv4', '--source'), 'attach', '127.0.0.1,::1',

@@ -96,6 +96,25 @@ def nothing_waits_for_a_time_out_when_a_server_says_that_it_goes():
 
 
 @test
+def an_attach_finds_the_one_that_serves():
+    """The first portal answers, and another client keeps the storage with
+    the second one."""
+    shared = tmpdir()
+    disks = ['%s=%s/%s,size=16M,cache=none,shared=%s' % (
+        name, tmpdir(), name, shared) for name in 'de']
+    with Vxhsd(*disks) as idle, Vxhsd(*disks) as serving:
+        held = vxhsctl('attach', host(serving), 'd')[0].strip()
+        device = vxhsctl('attach', '%s,%s' % (host(idle), host(serving)),
+                         'e')[0].strip()
+        equal(show(device)['session']['portal'], host(serving))
+        with Raw(device) as raw:
+            raw.write(b'e' * 4096)
+        settle()
+        detach(device)
+        detach(held)
+
+
+@test
 def a_pair_keeps_what_was_acknowledged():
     """No FLUSH, and yet nothing is lost when the one that acknowledged it
     is killed; and no verifier changes."""

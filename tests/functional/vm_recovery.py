@@ -23,7 +23,7 @@ from faultlab import lab
 from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
 from vm import (LIGHT, Kmsg, Raw, attach, detach, refused, settle, sh, show,
                 vxhsctl)
-from vxhs import FLUSH, WRITE, NativeServer
+from vxhs import FLUSH, READ, WRITE, NativeServer
 
 KATO = 1.0 if LIGHT else 0.5
 MIB = 1 << 20
@@ -358,6 +358,23 @@ def attach_of_a_second_disk_while_the_first_is_parked():
 
 
 # ------------------------------------------------------------ losses
+
+
+@test
+def detach_does_not_wait_for_a_partition_scan():
+    with Server() as one:
+        device = attached(one, '--lanes', 1)
+        one.silent = {READ}
+        scan = subprocess.Popen(['blockdev', '--rereadpt', device],
+                                stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+        check(one.taken.wait(20), 'nothing is read')
+        refused('in use by blockdev', 'detach', device, within=20)
+        one.silent = set()
+        one.drop()
+        scan.wait(30)
+        settle()
+        detach(device)
 
 
 def with_verifier(server, verifier):

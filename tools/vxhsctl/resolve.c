@@ -206,6 +206,13 @@ static bool portal_from(struct portal *out, const struct addrinfo *info,
 	if (info->ai_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const void *)info->ai_addr;
 
+		/* Another way to write an IPv4 address. */
+		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+			out->address.len = 4;
+			memcpy(out->address.bytes,
+			       &in6->sin6_addr.s6_addr[12], 4);
+			return true;
+		}
 		out->address.len = 16;
 		memcpy(out->address.bytes, &in6->sin6_addr, 16);
 		out->scope = in6->sin6_scope_id;
