@@ -42,15 +42,9 @@ def power_off():
 class Clock(Kmsg):
     """The kernel's log with the time of each line, in seconds."""
 
-    def read(self):
-        while True:
-            try:
-                record = os.read(self.fd, 8192).decode(errors='replace')
-            except BlockingIOError:
-                return self.lines
-            head, _, text = record.partition(';')
-            self.lines.append((int(head.split(',')[2]) / 1e6,
-                               text.split('\n')[0]))
+    @staticmethod
+    def line(head, text):
+        return int(head.split(',')[2]) / 1e6, text
 
     def when(self, words):
         return next((at for at, text in self.read()

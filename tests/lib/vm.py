@@ -38,8 +38,13 @@ class Kmsg:
         if not start:
             os.lseek(self.fd, 0, os.SEEK_END)
 
+    @staticmethod
+    def line(head, text):
+        """What is kept of a record, whose head has its time."""
+        return text
+
     def read(self):
-        """All lines so far, each without its head."""
+        """All lines so far."""
         while True:
             try:
                 record = os.read(self.fd, 8192).decode(errors='replace')
@@ -49,7 +54,8 @@ class Kmsg:
                 if exc.errno != errno.EPIPE:    # overwritten meanwhile
                     raise
                 continue
-            self.lines += record.partition(';')[2].split('\n')[:1]
+            head, _, text = record.partition(';')
+            self.lines.append(self.line(head, text.split('\n')[0]))
 
     def vxhs(self):
         """Lines of the driver."""
