@@ -148,11 +148,11 @@ def a_server_that_loses_a_write_is_found():
 
     def forget(conn, req, payload):
         count[0] += req.op == WRITE
-        if req.op == WRITE and count[0] % 500 == 0:
+        if req.op == WRITE and count[0] % 50 == 0:
             conn.send(vxhs.reply(req, features=conn.features))
             return True
         return False
-    found(dict(on_io=forget), 'calm=4', words=('older than', 'zeros'))
+    found(dict(on_io=forget), 'calm=40', words=('older than', 'zeros'))
 
 
 @test
@@ -161,12 +161,12 @@ def a_server_that_tears_a_write_is_found():
 
     def tear(conn, req, payload):
         count[0] += req.op == WRITE
-        if req.op == WRITE and count[0] % 500 == 0:
+        if req.op == WRITE and count[0] % 50 == 0:
             Planted.disks['disk0'].write(req.offset, bytes(payload[:1536]))
             conn.send(vxhs.reply(req, features=conn.features))
             return True
         return False
-    found(dict(on_io=tear), 'calm=4', words=('torn', 'older than', 'zeros'))
+    found(dict(on_io=tear), 'calm=40', words=('torn', 'older than', 'zeros'))
 
 
 @test
@@ -175,12 +175,12 @@ def a_server_that_answers_with_garbage_is_found():
 
     def spoil(conn, req, payload):
         count[0] += req.op == READ
-        if req.op == READ and count[0] % 300 == 0:
+        if req.op == READ and count[0] % 50 == 0:
             conn.send(vxhs.reply(req, b'\x55' * req.length,
                                  features=conn.features))
             return True
         return False
-    found(dict(on_io=spoil), 'calm=4', words=('garbage',))
+    found(dict(on_io=spoil), 'calm=40', words=('garbage',))
 
 
 @test
@@ -189,8 +189,8 @@ def a_server_that_never_answers_one_request_is_found():
 
     def hang(conn, req, payload):
         count[0] += req.op == WRITE
-        return req.op == WRITE and count[0] == 700
-    found(dict(on_io=hang), 'calm=4', words=('no I/O for', 'does not come'))
+        return req.op == WRITE and count[0] == 100
+    found(dict(on_io=hang), 'calm=40', words=('no I/O for', 'does not come'))
 
 
 @test
@@ -201,13 +201,13 @@ def a_verifier_that_changes_makes_flush_fail():
     def change(conn, req, payload):
         if req.op == FLUSH:
             count[0] += 1
-            if count[0] == 30:
+            if count[0] == 5:
                 verifier[0] += 1
             conn.send(vxhs.reply(req, struct.pack('<Q', verifier[0]),
                                  features=conn.features))
             return True
         return False
-    found(dict(on_io=change), 'calm=4', words=('FLUSH failed',))
+    found(dict(on_io=change), 'calm=40', words=('FLUSH failed',))
 
 
 # ------------------------------------------------------------ crashes
