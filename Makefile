@@ -79,7 +79,7 @@ vxhsctl_SRC  := $(sort $(wildcard tools/vxhsctl/*.c)) \
 		$(addprefix tools/vxhsd/,lease_record.c serving.c util.c)
 vxhsd_SRC    := $(sort $(wildcard tools/vxhsd/*.c)) drivers/vxhs/wire.c
 vxhsctl_LIBS := -lmnl -ljson-c
-vxhsd_LIBS   := -luring -linih -lisal -lpthread
+vxhsd_LIBS   := -luring -linih -lisal -lgnutls -lpthread
 TOOLS        := vxhsctl vxhsd
 
 # $(call tool,NAME,FOLDER,FLAGS)

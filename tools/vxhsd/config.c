@@ -147,7 +147,7 @@ int config_finish(struct config *config, struct err *err)
 	if (!config->exports && !config->path)
 		return err_usage(err,
 				 "there is nothing to export; give --export NAME=TARGET or --config FILE, see vxhsd --help");
-	if (check_shared(config, err))
+	if (check_shared(config, err) || config_check_tls(&config->tls, err))
 		return -1;
 	if (!config->listens && config_add_listen(config, "*", err))
 		return -1;
@@ -174,6 +174,7 @@ void config_free(struct config *config)
 		free(config->listens);
 		config->listens = next;
 	}
+	config_free_tls(&config->tls);
 	free(config->path);
 	free(config->state_dir);
 	memset(config, 0, sizeof(*config));

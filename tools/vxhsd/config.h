@@ -40,6 +40,29 @@ struct listen_spec {
 	char port[8];
 };
 
+enum tls_kind {
+	TLS_OFF,
+	TLS_X509,
+	TLS_PSK,
+};
+
+/**
+ * struct tls_spec - TLS as it was asked for; see Documentation/security.rst
+ * @cert: path of our certificate; NULL if not given, as are the others
+ * @key: path of its key
+ * @ca: path of whom to believe
+ * @crl: path of what they have revoked
+ * @psk: path of identities and their keys
+ */
+struct tls_spec {
+	enum tls_kind kind;
+	char *cert;
+	char *key;
+	char *ca;
+	char *crl;
+	char *psk;
+};
+
 enum config_action {
 	CONFIG_RUN,
 	CONFIG_HELP,
@@ -55,6 +78,7 @@ struct config {
 	bool state_dir_given;
 	struct listen_spec *listens;
 	struct export_spec *exports;
+	struct tls_spec tls;
 };
 
 int config_parse_args(struct config *config, int argc, char **argv,

@@ -10,6 +10,7 @@
 #include "conn_parts.h"
 #include "io.h"
 #include "log.h"
+#include "tls.h"
 
 #define FIRST_US	10000000	/* for the first frame to be complete */
 #define STALL_US	60000000	/* for the rest of a frame to begin */
@@ -25,13 +26,15 @@ static void set_option(int fd, int level, int option, int value)
  * conn_adopt - take over an accepted socket
  * @loop: of this thread
  * @fd: the socket; closed if there is no memory for it
+ * @who: is at the other end, now the connection's; NULL without TLS
  */
-void conn_adopt(struct loop *loop, int fd)
+void conn_adopt(struct loop *loop, int fd, struct tls_who *who)
 {
 	struct conn *c = loop->stopping ? NULL : calloc(1, sizeof(*c));
 	socklen_t len = sizeof(c->peer);
 
 	if (!c) {
+		tls_who_free(who);
 		close(fd);
 		atomic_fetch_sub(&nr_conns_total, 1);
 		return;
@@ -45,11 +48,25 @@ void conn_adopt(struct loop *loop, int fd)
 
 	c->loop = loop;
 	c->fd = fd;
+	c->who = who;
 	c->dialect = &dialect_qnio;
 	c->queue_tail = &c->queue;
 	c->sending_tail = &c->sending;
 	LIST_INSERT_HEAD(&loop->conns, c, all);
 	conn_mark_dirty(c);
+}
+
+/**
+ * conn_owner - whose sessions may this connection join?
+ * @c: any
+ * @owner: alike for connections of one owner
+ */
+void conn_owner(const struct conn *c, u8 owner[16])
+{
+	if (c->who)
+		memcpy(owner, c->who->owner, sizeof(c->who->owner));
+	else
+		addr_identity((const struct sockaddr *)&c->peer, owner);
 }
 
 /**
@@ -146,6 +163,7 @@ static void conn_free(struct conn *c)
 	c->dialect->freed(c);
 	LIST_REMOVE(c, all);
 	close(c->fd);
+	tls_who_free(c->who);
 	free(c);
 	atomic_fetch_sub(&nr_conns_total, 1);
 }
@@ -261,6 +279,9 @@ static const char *overdue(const struct conn *c, u64 now)
 {
 	bool partial = c->hdr_have || c->rx_io;
 
+	if (c->who && c->who->until && c->life != CONN_CLOSING &&
+	    time(NULL) > c->who->until)
+		return "its certificate has expired";
 	if (c->life != CONN_OPEN || c->wait || !c->first_us)
 		return NULL;
 	if (!c->established && (partial || c->dialect == &dialect_vxhs) &&

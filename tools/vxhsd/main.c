@@ -18,6 +18,7 @@
 #include "loop.h"
 #include "session.h"
 #include "store.h"
+#include "tls.h"
 
 #define VERSION		"0.1.0"
 #define LEAVE_US	5000000
@@ -183,6 +184,7 @@ static int end(const sigset_t *signals)
 	leases_keep();
 	let_clients_leave(signals);
 	listeners_stop();
+	tls_stop();
 	loops_drain(now_us() + DRAIN_US);
 
 	/* A disk that hangs must not keep us. */
@@ -231,6 +233,7 @@ int main(int argc, char **argv)
 
 	identity_init(config.state_dir);
 	if (exports_reload(&config, &err) ||
+	    tls_start(&config.tls, &err) ||
 	    listeners_bind(config.listens, &err) ||
 	    loops_start(config.threads, &err)) {
 		ret = fail(&err);

@@ -255,7 +255,7 @@ static struct session *session_new(const struct vxhs_login *login,
 	}
 	s->id = login->session_id;
 	memcpy(s->host_id, login->host_id, 16);
-	addr_identity((const struct sockaddr *)&c->peer, s->peer);
+	conn_owner(c, s->peer);
 	addr_format((const struct sockaddr *)&c->peer, s->name);
 	uuid_format(s->host_id, host);
 	snprintf(s->text, sizeof(s->text), "%s (session %016llx, host %s)",
@@ -298,7 +298,7 @@ static bool same_client(const struct session *s,
 {
 	u8 peer[16];
 
-	addr_identity((const struct sockaddr *)&c->peer, peer);
+	conn_owner(c, peer);
 	return !memcmp(peer, s->peer, 16) &&
 	       !memcmp(login->host_id, s->host_id, 16);
 }
