@@ -125,6 +125,11 @@ $(B)/bench/floor: tests/bench/floor.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(TOOL_CFLAGS) $(CFLAGS) $(CPPFLAGS) -o $@ $<
 
+# For TLS on a host whose kernel has none.
+$(B)/softktls.so: tests/lib/softktls.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_CFLAGS) $(CFLAGS) -fPIC -shared -o $@ $< -lgnutls -ldl
+
 ## Installing.
 .PHONY: install uninstall modules_install
 # $(call put,MODE,FILES,FOLDER): whichever of FILES exist

@@ -86,6 +86,7 @@ static void leave(struct shake *s)
 {
 	TAILQ_REMOVE(&tls.all, s, entry);
 	tls.count--;
+	s->begun = false;
 	epoll_ctl(tls.epoll, EPOLL_CTL_DEL, s->fd, NULL);
 }
 
@@ -103,6 +104,7 @@ static void hand_over(struct shake *s)
 	struct tls_who *who;
 	int ret;
 
+	leave(s);
 	who = tls_who_of(s->session, s->creds, &s->why);
 	if (!who) {
 		refuse(s, s->why.text);
@@ -118,7 +120,6 @@ static void hand_over(struct shake *s)
 		refuse(s, s->why.text);
 		return;
 	}
-	leave(s);
 	log_peer("%s: it is %s, %s", s->peer, who->name,
 		 gnutls_cipher_get_name(gnutls_cipher_get(s->session)));
 	listeners_hand_over(s->fd, who);

@@ -1,0 +1,500 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""vxhsd with TLS: who comes in, who does not, and that their I/O is right.
+
+The kernel does the records. Where it cannot, a library does for the server
+what the kernel would do (tests/lib/softktls.c), and the tests of what only a
+kernel does are left out: `tests/vm/run -- tests/functional/host_tls.py` runs
+them all."""
+
+import errno
+import os
+import random
+import socket
+import ssl
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
+
+import vxhs
+from certs import Authority, Cert, certtool
+from harness import (TOP, Vxhsd, binary, check, equal, eventually, main,
+                     run_vxhsd, skip, test, tmpdir)
+from vxhs import DENIED, OK, RW, RW_SHARED, Closed, NativeClient, V34Client
+
+NAME = 'server.example'
+SOFT = os.path.join(TOP, 'build', 'softktls.so')
+
+_shared = {}
+
+
+def kernel_has_tls():
+    with socket.socket() as sock:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, 31, b'tls')
+        except OSError as exc:
+            return exc.errno == errno.ENOTCONN
+    return True
+
+
+def under():
+    """What makes a server of ours do TLS on any kernel."""
+    if kernel_has_tls():
+        return ()
+    libs = [SOFT]
+    ldd = subprocess.run(['ldd', binary()], stdout=subprocess.PIPE,
+                         check=True).stdout.decode()
+    libs = [line.split()[2] for line in ldd.splitlines()
+            if 'libasan' in line] + libs
+    return ('env', 'LD_PRELOAD=' + ' '.join(libs))
+
+
+class Lab:
+    """Certificates, and configurations made of them."""
+
+    def __init__(self):
+        self.dir = tmpdir()
+        self.ca = Authority(self.dir)
+        self.server = self.ca.issue('server', dns=NAME, server=True)
+        self.client = self.ca.issue('client', dns='client.example')
+        self.other = self.ca.issue('other', cn='other')
+
+    def config(self, **keys):
+        path = os.path.join(tmpdir(), 'vxhsd.conf')
+        keys = {'tls': 'x509', 'tls-cert': self.server.cert,
+                'tls-key': self.server.key, 'tls-ca': self.ca.cert,
+                **{key.replace('_', '-'): value
+                   for key, value in keys.items()}}
+        with open(path, 'w') as file:
+            file.write('[server]\n')
+            for key, value in keys.items():
+                if value is not None:
+                    file.write('%s = %s\n' % (key, value))
+        return path
+
+
+def lab():
+    if 'lab' not in _shared:
+        _shared['lab'] = Lab()
+    return _shared['lab']
+
+
+def start(config, *exports, **kw):
+    return Vxhsd(*exports, args=('--config', config), under=under(), **kw)
+
+
+def server():
+    if 'd' not in _shared:
+        _shared['d'] = start(lab().config(), 'disk0=memory,size=64M',
+                             'other=memory,size=16M')
+    _shared['d'].alive()
+    return _shared['d']
+
+
+def context(cert=None):
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.minimum_version = ssl.TLSVersion.TLSv1_3
+    c.load_verify_locations(lab().ca.cert)
+    if cert:
+        c.load_cert_chain(cert.cert, cert.key)
+    return c
+
+
+def connect(d, cert=None, ctx=None, source=None):
+    sock = vxhs.connect(d.addr, d.port, source=source)
+    return (ctx or context(cert)).wrap_socket(sock, server_hostname=NAME)
+
+
+def client(d, vdisk='disk0', cert=None, source=None, **kw):
+    kw.setdefault('kato', 5000)
+    sock = connect(d, cert or lab().client, source=source)
+    return NativeClient(d.addr, d.port, vdisk, sock=sock, **kw)
+
+
+def refused(d, why, cert=None, ctx=None):
+    """The server lets nobody in who comes like this, and says why."""
+    before = len(d.log())
+    try:
+        sock = connect(d, cert, ctx)
+        # With TLS 1.3 a client hears of it with the first byte it reads.
+        sock.sendall(vxhs.v34(vxhs.V34_STAT, 1, 'disk0'))
+        got = sock.recv(256)
+        sock.close()
+        check(not got, 'the server has answered')
+    except (ssl.SSLError, ConnectionError):
+        pass
+    eventually(lambda: why in d.log()[before:],
+               lambda: 'not "%s" but: %s' % (why, d.log()[before:]))
+    d.alive()
+
+
+# ------------------------------------------------------------------- x509
+
+
+@test
+def reads_and_writes():
+    d = server()
+    c = client(d)
+    status, g = c.open('disk0')
+    equal(status, OK, 'OPEN')
+    rng = random.Random(1)
+    want = {}
+    for _ in range(60):
+        offset = rng.randrange(0, 60 << 20) & ~4095
+        data = rng.randbytes(rng.choice((512, 4096, 65536, 1 << 20)))
+        equal(c.write(g.handle, offset, data), OK, 'WRITE')
+        equal(c.read(g.handle, offset, len(data)), (OK, data), 'READ')
+        want[offset] = data[:512]
+    for offset, data in want.items():
+        got = c.read(g.handle, offset, 512)
+        equal(got[0], OK, 'READ')
+        check(got[1] != bytes(512), 'the data are gone')
+    equal(c.logout(), OK, 'LOGOUT')
+    check('it is client.example, ' in d.log(), 'it does not say who came')
+
+
+@test
+def many_requests_at_once():
+    d = server()
+    c = client(d)
+    g = c.open('disk0')[1]
+    data = random.Random(2).randbytes(64 * 4096)
+    tags = [c.send(vxhs.WRITE, data[i * 4096:(i + 1) * 4096],
+                   handle=g.handle, offset=i * 4096) for i in range(64)]
+    for tag in tags:
+        equal(c.wait(tag)[0].status, OK, 'WRITE')
+    tags = [c.send(vxhs.READ, handle=g.handle, offset=i * 4096, length=4096)
+            for i in range(64)]
+    equal(b''.join(c.wait(tag)[1] for tag in tags), data)
+    equal(c.logout(), OK, 'LOGOUT')
+
+
+@test
+def every_cipher_works():
+    d = server()
+    for cipher in ('TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384',
+                   'TLS_CHACHA20_POLY1305_SHA256'):
+        before = len(d.log())
+        with TlsPipe(d, '-ciphersuites', cipher, '-cert', lab().client.cert,
+                     '-key', lab().client.key) as pipe:
+            c = V34Client(d.addr, d.port, sock=pipe.sock)
+            equal(c.stat(), (0, 64 << 20), cipher)
+            data = os.urandom(200000)
+            equal(c.write(4096, data), 0, cipher)
+            equal(c.read(4096, len(data)), (0, data), cipher)
+        name = cipher.split('_')[1:3]
+        check(name[0].title() in d.log()[before:] or
+              name[0] in d.log()[before:], 'another cipher was used')
+
+
+class TlsPipe:
+    """A connection of openssl s_client, which can what ssl cannot."""
+
+    def __init__(self, d, *args):
+        self.sock, theirs = socket.socketpair()
+        self.sock.settimeout(20)
+        self.process = subprocess.Popen(
+            ['openssl', 's_client', '-quiet', '-tls1_3', '-connect',
+             '%s:%d' % (d.addr, d.port), *args],
+            stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
+        theirs.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.sock.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@test
+def a_frame_may_be_spread_over_records():
+    d = server()
+    c = V34Client(d.addr, d.port, sock=connect(d, lab().client))
+    for byte in vxhs.v34(vxhs.V34_STAT, 7, 'disk0'):
+        c.sock.sendall(bytes([byte]))
+    msg, payload = c.recv()
+    equal((msg.cookie, vxhs.kvset_size(payload)), (7, 64 << 20))
+    c.close()
+
+
+@test
+def the_last_words_are_still_answered():
+    d = server()
+    sock = connect(d, lab().client)
+    sock.sendall(vxhs.v34(vxhs.V34_STAT, 1, 'disk0') +
+                 vxhs.v34(vxhs.V34_READ, 2, 'disk0', size=1 << 20))
+    # close_notify, without a FIN: unwrap() waits for the server's, so only
+    # what it sends is wanted.
+    sock.settimeout(20)
+    c = V34Client(d.addr, d.port, sock=sock)
+    c.recv()
+    equal(len(c.recv()[1]), 1 << 20)
+    try:
+        sock.unwrap()
+    except (OSError, ssl.SSLError):
+        pass
+    d.alive()
+
+
+@test
+def the_session_is_the_identitys():
+    d = server()
+    a = client(d, session=77, lanes=2)
+    # From elsewhere, and with the same certificate.
+    b = client(d, session=77, lanes=2, lane=1, source='127.0.0.9')
+    equal(b.ping(), OK)
+    c = client(d, session=77, lanes=2, lane=1, cert=lab().other, login=False)
+    equal(c.login(1, 1, 2), DENIED, 'somebody else in the session')
+    equal(a.ping(), OK)
+    for x in (a, b, c):
+        x.close()
+
+
+@test
+def no_certificate():
+    refused(server(), 'it has no certificate')
+
+
+@test
+def certificate_of_another_authority():
+    ca = Authority(tmpdir(), 'ca2')
+    refused(server(), 'is refused: ', ca.issue('client', cn='client.example'))
+
+
+@test
+def self_signed_certificate():
+    c = Cert(tmpdir(), 'self')
+    c.fill('cn = "client.example"', 'tls_www_client', 'signing_key',
+           'expiration_days = 1')
+    certtool('--generate-self-signed', '--load-privkey', c.key, '--template',
+             c.template, '--outfile', c.cert)
+    refused(server(), 'is refused: ', c)
+
+
+@test
+def expired_certificate():
+    refused(server(), 'expired', lab().ca.issue(
+        'old', cn='client.example', days='expiration_date = '
+        '"2020-01-02 00:00:00"', lines=('activation_date = '
+                                        '"2020-01-01 00:00:00"',)))
+
+
+@test
+def certificate_not_valid_yet():
+    refused(server(), 'not yet valid', lab().ca.issue(
+        'early', cn='client.example', days='expiration_date = '
+        '"2090-01-02 00:00:00"', lines=('activation_date = '
+                                        '"2090-01-01 00:00:00"',)))
+
+
+@test
+def certificate_of_a_server():
+    refused(server(), 'is refused: ', lab().server)
+
+
+@test
+def certificate_without_a_usable_name():
+    refused(server(), 'could be an identity',
+            lab().ca.issue('space', cn='two words'))
+
+
+@test
+def revoked_certificate():
+    bad = lab().ca.issue('bad', cn='bad')
+    crl = lab().ca.revoke(os.path.join(tmpdir(), 'crl.pem'), bad)
+    with start(lab().config(tls_crl=crl), 'disk0=memory,size=1M') as d:
+        refused(d, 'revoked', bad)
+        client(d).logout()
+
+
+@test
+def tls_1_2():
+    ctx = context(lab().client)
+    ctx.minimum_version = ctx.maximum_version = ssl.TLSVersion.TLSv1_2
+    refused(server(), 'TLS is refused: ', ctx=ctx)
+
+
+@test
+def no_tls_at_all():
+    d = server()
+    before = len(d.log())
+    for hello in (vxhs.v34(vxhs.V34_STAT, 1, 'disk0'), b'GET / HTTP/1.1\r\n\r\n',
+                  bytes(300)):
+        sock = vxhs.connect(d.addr, d.port)
+        sock.sendall(hello)
+        sock.settimeout(10)
+        try:
+            while True:
+                got = sock.recv(4096)
+                if not got:
+                    break
+                # At most an alert, in the clear.
+                check(got[0] == 21, 'it has answered %r' % got[:16])
+        except ConnectionError:
+            pass
+        sock.close()
+    eventually(lambda: d.log()[before:].count('TLS is refused: ') == 3,
+               'not all were refused')
+
+
+@test
+def half_a_handshake_holds_up_nobody():
+    d = server()
+    # Less than one address may have at a time.
+    socks = [vxhs.connect(d.addr, d.port, source='127.0.0.7')
+             for _ in range(70)]
+    for sock in socks:
+        try:
+            sock.sendall(b'\x16\x03\x01\x02')
+        except ConnectionError:
+            pass
+    eventually(lambda: 'of its address at a time' in d.log(),
+               'nobody was refused')
+    client(d).logout()
+    for sock in socks:
+        sock.close()
+    client(d).logout()
+
+
+@test
+def a_slow_handshake_ends():
+    d = server()
+    sock = vxhs.connect(d.addr, d.port)
+    sock.sendall(b'\x16\x03\x01')
+    sock.settimeout(30)
+    try:
+        equal(sock.recv(1), b'')
+    except ConnectionError:
+        pass
+    check('its handshake took too long' in d.log(), 'it does not say so')
+
+
+@test
+def the_server_ends_with_handshakes_under_way():
+    with start(lab().config(), 'disk0=memory,size=1M') as d:
+        socks = [vxhs.connect(d.addr, d.port) for _ in range(5)]
+        c = client(d)
+        for sock in socks:
+            sock.sendall(b'\x16')
+        c.close()
+
+
+# -------------------------------------------------------------------- psk
+
+
+def psk_file(text, mode=0o600):
+    path = os.path.join(tmpdir(), 'psk')
+    with open(path, 'w') as file:
+        file.write(text)
+    os.chmod(path, mode)
+    return path
+
+
+def psk_config(path):
+    return lab().config(tls='psk', tls_cert=None, tls_key=None, tls_ca=None,
+                        tls_psk=path)
+
+
+def psk_server():
+    if 'psk' not in _shared:
+        _shared['key'] = os.urandom(32).hex()
+        path = psk_file('# hosts\nhost1:%s\nhost2:%s\n' %
+                        (_shared['key'], os.urandom(32).hex()))
+        _shared['psk'] = start(psk_config(path), 'disk0=memory,size=16M')
+    return _shared['psk']
+
+
+@test
+def psk():
+    d = psk_server()
+    with TlsPipe(d, '-psk_identity', 'host1', '-psk', _shared['key']) as pipe:
+        c = NativeClient(d.addr, d.port, sock=pipe.sock, kato=5000)
+        g = c.open('disk0')[1]
+        data = os.urandom(100 * 4096)
+        equal(c.write(g.handle, 0, data), OK, 'WRITE')
+        equal(c.read(g.handle, 0, len(data)), (OK, data), 'READ')
+        equal(c.logout(), OK)
+    check('it is host1, ' in d.log(), 'it does not say who came')
+
+
+@test
+def wrong_psk_looks_like_an_unknown_identity():
+    d = psk_server()
+    said = []
+    for name in ('host1', 'nobody'):
+        before = len(d.log())
+        with TlsPipe(d, '-psk_identity', name, '-psk', 'ab' * 32) as pipe:
+            equal(pipe.sock.recv(1), b'', name)
+        said.append(eventually(
+            lambda: [line.split(': ', 2)[2] for line in
+                     d.log()[before:].splitlines() if 'TLS is refused' in line],
+            'nobody was refused'))
+    equal(said[0], said[1])
+
+
+# ---------------------------------------------------------- configuration
+
+
+def config_fails(config, *words):
+    status, text = run_vxhsd('--config', config, '--state-dir', tmpdir(),
+                             '--listen', '127.0.0.1:0', '--export',
+                             'd=memory,size=1M')
+    check(status in (1, 2), 'it has started')
+    equal(len(text.splitlines()) - text.count('vxhsd: export '), 1, text)
+    for word in words:
+        check(word in text, 'no "%s" in: %s' % (word, text))
+
+
+@test
+def bad_configurations():
+    if not kernel_has_tls():
+        os.environ['LD_PRELOAD'] = under()[1].split('=', 1)[1]
+    try:
+        ca, cert = lab().ca, lab().server
+        open_key = os.path.join(tmpdir(), 'open.key')
+        with open(open_key, 'w') as out, open(cert.key) as key:
+            out.write(key.read())
+        os.chmod(open_key, 0o644)
+        old = ca.issue('oldserver', dns=NAME, server=True, days='expiration_'
+                       'date = "2020-01-02 00:00:00"', lines=(
+                           'activation_date = "2020-01-01 00:00:00"',))
+        for config, *words in (
+                (lab().config(tls='yes'), 'neither x509 nor psk'),
+                (lab().config(tls_key=None), 'tls-key'),
+                (lab().config(tls=None), 'would not be used'),
+                (lab().config(tls_psk='/x'), 'tls-psk', 'would not be used'),
+                (lab().config(tls_foo='x'), 'unknown key "tls-foo"'),
+                (lab().config(tls_key=open_key), open_key, 'mode is 644'),
+                (lab().config(tls_key='/nonexistent'), 'cannot open'),
+                (lab().config(tls_key=lab().client.key), 'not a certificate'),
+                (lab().config(tls_cert=old.cert, tls_key=old.key),
+                 'expired'),
+                (lab().config(tls_ca=cert.key), 'authority'),
+                (lab().config(tls_crl=ca.cert), 'no list'),
+                (lab().config(tls_crl=Authority(tmpdir(), 'x').revoke(
+                    os.path.join(tmpdir(), 'crl'))), 'no list'),
+                (lab().config(tls_ca='/'), 'not a regular file'),
+                (psk_config(psk_file('a:%s\n' % ('11' * 32), 0o604)),
+                 'mode is 604'),
+                (psk_config(psk_file('a:1234\n')), ':1: the key of a'),
+                (psk_config(psk_file('\na b:%s\n' % ('1' * 32))), ':2: '),
+                (psk_config(psk_file('a:%s\n' % ('g' * 32))), 'hexadecimal'),
+                (psk_config(psk_file('#\n')), 'names no identity'),
+                (psk_config(psk_file('a:%s\na:%s\n' % ('1' * 32, '2' * 32))),
+                 'there twice')):
+            config_fails(config, *words)
+    finally:
+        os.environ.pop('LD_PRELOAD', None)
+
+
+@test
+def a_kernel_without_tls_is_an_error():
+    if kernel_has_tls():
+        skip('this one has it')
+    config_fails(lab().config(), 'modprobe tls')
+
+
+main()
