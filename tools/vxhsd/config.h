@@ -3,6 +3,7 @@
 #ifndef _VXHSD_CONFIG_H
 #define _VXHSD_CONFIG_H
 
+#include "acl.h"
 #include "util.h"
 
 #define MAX_THREADS	256
@@ -12,6 +13,7 @@
  * struct export_spec - one export as it was asked for
  * @next: in the order they were given
  * @target: a path, or "memory"
+ * @allow: who may do what, with TLS
  * @size: bytes, 0 if not given
  * @block: bytes of a logical block, 0 if not given
  * @shared: folder of the group of exports that servers share, or NULL
@@ -25,6 +27,7 @@ struct export_spec {
 	char name[VXHS_NAME_MAX + 1];
 	char *target;
 	char *shared;
+	struct acl *allow;
 	u64 size;
 	u32 block;
 	bool read_only;

@@ -56,6 +56,12 @@ void conn_adopt(struct loop *loop, int fd, struct tls_who *who)
 	conn_mark_dirty(c);
 }
 
+/** conn_who - a connection's identity; NULL without TLS */
+const char *conn_who(const struct conn *c)
+{
+	return c->who ? c->who->name : NULL;
+}
+
 /**
  * conn_owner - whose sessions may this connection join?
  * @c: any

@@ -132,6 +132,7 @@ struct conn {
 };
 
 void conn_adopt(struct loop *loop, int fd, struct tls_who *who);
+const char *conn_who(const struct conn *c);
 void conn_owner(const struct conn *c, u8 owner[16]);
 void conn_expect(struct conn *c, struct io *io, u64 len);
 void conn_drain(struct conn *c, struct io *io, u64 len);

@@ -177,11 +177,19 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 			    const struct vxhs_open *want, struct open **out,
 			    bool *fresh)
 {
-	struct export *x = export_find(want->name);
+	bool take_over_it = want->options & VXHS_OPEN_TAKE_OVER;
 	struct open *o, *old;
+	unsigned int rights;
+	struct export *x;
 
+	x = export_find_for(s->who, want->name, &rights);
 	if (!x)
 		return VXHS_ST_NOT_FOUND;
+	if (want->mode != VXHS_OPEN_RO && !(rights & ACL_RW)) {
+		log_peer("export %s: refused to %s: it may only read",
+			 x->name, s->text);
+		return VXHS_ST_DENIED;
+	}
 	if (want->mode != VXHS_OPEN_RO && x->read_only)
 		return VXHS_ST_READ_ONLY;
 	if (!x->ours) {
@@ -190,9 +198,9 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 	}
 	if (want->lease && want->lease != x->lease.record.number)
 		return VXHS_ST_STALE;
-	if (!(want->options & VXHS_OPEN_TAKE_OVER) &&
+	if (!(take_over_it && (rights & ACL_TAKE_OVER)) &&
 	    is_busy(x, s, want->mode))
-		return VXHS_ST_BUSY;
+		return take_over_it ? VXHS_ST_DENIED : VXHS_ST_BUSY;
 
 	old = session_find_open(s, x);
 	*fresh = !old;
@@ -262,6 +270,36 @@ static void release(struct open *o, bool keep_lease)
 void open_release(struct open *o)
 {
 	release(o, false);
+}
+
+static unsigned int needs(const struct open *o)
+{
+	return atomic_load(&o->mode) == VXHS_OPEN_RO ? ACL_RO : ACL_RW;
+}
+
+/**
+ * open_review - the rights to a vdisk have changed
+ * @x: whoever has it open without a right loses it, for good
+ *
+ * Context: control_lock() held.
+ */
+void open_review(struct export *x)
+{
+	const struct acl *list = x->spec->allow;
+	struct open *o, *next;
+	struct use *u;
+
+	for (o = x->opens; o; o = next) {
+		next = o->next;
+		if (acl_rights(list, o->session->who) & needs(o))
+			continue;
+		log_info("export %s: taken from %s, who has no right to it any more",
+			 x->name, o->session->text);
+		open_revoke(o);
+	}
+	for (u = x->uses; u; u = u->next)
+		if (!u->lane)
+			atomic_store(&u->rights, acl_rights(list, u->who));
 }
 
 /**
@@ -413,6 +451,9 @@ u16 use_verdict(const struct use *use, const struct io *io)
 		return VXHS_ST_INVALID;
 	if (changes(io) && x->read_only)
 		return VXHS_ST_READ_ONLY;
+	if (!use->lane && !(atomic_load(&use->rights) &
+			    (changes(io) ? ACL_RW : ACL_RO)))
+		return VXHS_ST_DENIED;
 	/* v34 has no fences, and nothing says when it must stop. */
 	if (!use->lane && x->shared)
 		return VXHS_ST_BUSY;

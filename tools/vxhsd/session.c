@@ -28,6 +28,7 @@ void session_put(struct session *s)
 		return;
 	free(s->lanes);
 	free(s->slots);
+	free(s->who);
 	free(s);
 }
 
@@ -249,7 +250,10 @@ static struct session *session_new(const struct vxhs_login *login,
 	if (!s)
 		return NULL;
 	s->lanes = calloc(login->lane_count, sizeof(*s->lanes));
-	if (!s->lanes) {
+	s->who = conn_who(c) ? strdup(conn_who(c)) : NULL;
+	if (!s->lanes || (conn_who(c) && !s->who)) {
+		free(s->who);
+		free(s->lanes);
 		free(s);
 		return NULL;
 	}
@@ -258,8 +262,9 @@ static struct session *session_new(const struct vxhs_login *login,
 	conn_owner(c, s->peer);
 	addr_format((const struct sockaddr *)&c->peer, s->name);
 	uuid_format(s->host_id, host);
-	snprintf(s->text, sizeof(s->text), "%s (session %016llx, host %s)",
-		 s->name, (unsigned long long)s->id, host);
+	snprintf(s->text, sizeof(s->text), "%s%s%s (session %016llx, host %s)",
+		 s->name, s->who ? ", " : "", s->who ? s->who : "",
+		 (unsigned long long)s->id, host);
 	s->lane_count = login->lane_count;
 	atomic_store(&s->epoch, login->epoch);
 	atomic_store(&s->refs, 1);

@@ -140,6 +140,12 @@ static void explain(struct shake *s, int ret)
 		err_set(&s->why, "it does not speak TLS 1.3 (%s)",
 			gnutls_strerror(ret));
 		break;
+	case GNUTLS_E_NO_CIPHER_SUITES:
+	case GNUTLS_E_UNKNOWN_CIPHER_SUITE:
+		err_set(&s->why,
+			"it offers no TLS 1.3 with a cipher and a signature that we have (%s)",
+			gnutls_strerror(ret));
+		break;
 	case GNUTLS_E_FATAL_ALERT_RECEIVED:
 		err_set(&s->why, "it refuses us: %s",
 			gnutls_alert_get_name(gnutls_alert_get(s->session)));
