@@ -10,6 +10,7 @@ them all."""
 import errno
 import os
 import random
+import signal
 import socket
 import ssl
 import subprocess
@@ -21,7 +22,8 @@ import vxhs
 from certs import Authority, Cert, certtool
 from harness import (TOP, Vxhsd, binary, check, equal, eventually, main,
                      run_vxhsd, skip, test, tmpdir)
-from vxhs import DENIED, OK, RW, RW_SHARED, Closed, NativeClient, V34Client
+from vxhs import (BUSY, DENIED, NOT_FOUND, OK, RO, RW, RW_SHARED, STALE,
+                  TAKE_OVER, Closed, NativeClient, V34Client)
 
 NAME = 'server.example'
 SOFT = os.path.join(TOP, 'build', 'softktls.so')
@@ -60,8 +62,8 @@ class Lab:
         self.client = self.ca.issue('client', dns='client.example')
         self.other = self.ca.issue('other', cn='other')
 
-    def config(self, **keys):
-        path = os.path.join(tmpdir(), 'vxhsd.conf')
+    def config(self, exports='', path=None, **keys):
+        path = path or os.path.join(tmpdir(), 'vxhsd.conf')
         keys = {'tls': 'x509', 'tls-cert': self.server.cert,
                 'tls-key': self.server.key, 'tls-ca': self.ca.cert,
                 **{key.replace('_', '-'): value
@@ -71,6 +73,7 @@ class Lab:
             for key, value in keys.items():
                 if value is not None:
                     file.write('%s = %s\n' % (key, value))
+            file.write(exports)
         return path
 
 
@@ -86,8 +89,8 @@ def start(config, *exports, **kw):
 
 def server():
     if 'd' not in _shared:
-        _shared['d'] = start(lab().config(), 'disk0=memory,size=64M',
-                             'other=memory,size=16M')
+        _shared['d'] = start(lab().config(), 'disk0=memory,size=64M,allow=*:rw',
+                             'other=memory,size=16M,allow=*:rw')
     _shared['d'].alive()
     return _shared['d']
 
@@ -305,7 +308,7 @@ def certificate_without_a_usable_name():
 def revoked_certificate():
     bad = lab().ca.issue('bad', cn='bad')
     crl = lab().ca.revoke(os.path.join(tmpdir(), 'crl.pem'), bad)
-    with start(lab().config(tls_crl=crl), 'disk0=memory,size=1M') as d:
+    with start(lab().config(tls_crl=crl), 'disk0=memory,size=1M,allow=*:rw') as d:
         refused(d, 'revoked', bad)
         client(d).logout()
 
@@ -374,7 +377,7 @@ def a_slow_handshake_ends():
 
 @test
 def the_server_ends_with_handshakes_under_way():
-    with start(lab().config(), 'disk0=memory,size=1M') as d:
+    with start(lab().config(), 'disk0=memory,size=1M,allow=*:rw') as d:
         socks = [vxhs.connect(d.addr, d.port) for _ in range(5)]
         c = client(d)
         for sock in socks:
@@ -403,7 +406,7 @@ def psk_server():
         _shared['key'] = os.urandom(32).hex()
         path = psk_file('# hosts\nhost1:%s\nhost2:%s\n' %
                         (_shared['key'], os.urandom(32).hex()))
-        _shared['psk'] = start(psk_config(path), 'disk0=memory,size=16M')
+        _shared['psk'] = start(psk_config(path), 'disk0=memory,size=16M,allow=host1:rw')
     return _shared['psk']
 
 
@@ -433,6 +436,224 @@ def wrong_psk_looks_like_an_unknown_identity():
                      d.log()[before:].splitlines() if 'TLS is refused' in line],
             'nobody was refused'))
     equal(said[0], said[1])
+
+
+# ------------------------------------------------------------------ lists
+
+LISTS = """
+[export a]
+target = memory
+size = 16M
+allow = client.example:rw
+allow = other:ro
+
+[export b]
+target = memory
+size = 16M
+allow = other:rw+take-over
+allow = third:rw
+allow = *:ro
+
+[export c]
+target = memory
+size = 16M
+"""
+
+
+def third():
+    if 'third' not in _shared:
+        _shared['third'] = lab().ca.issue('third', cn='third')
+    return _shared['third']
+
+
+def lists():
+    if 'lists' not in _shared:
+        _shared['lists'] = start(lab().config(LISTS))
+    _shared['lists'].alive()
+    return _shared['lists']
+
+
+def status_of(c, name, mode, options=0):
+    return c.open(name, mode, options, patience=0)[0]
+
+
+@test
+def rights_of_native_clients():
+    d = lists()
+    mine, other, thirds = (client(d, 'b', cert) for cert in (
+        lab().client, lab().other, third()))
+    equal(status_of(mine, 'a', RW), OK)
+    equal(status_of(other, 'a', RO), OK)
+    equal(status_of(other, 'a', RW), DENIED)
+    equal(status_of(other, 'a', RW_SHARED), DENIED)
+    equal(status_of(thirds, 'a', RO), NOT_FOUND)
+    equal(status_of(mine, 'b', RO), OK)
+    equal(status_of(mine, 'b', RW), DENIED)
+    equal(status_of(other, 'b', RW), OK)
+    equal(status_of(thirds, 'b', RW), BUSY)
+    equal(status_of(thirds, 'b', RW, TAKE_OVER), DENIED)
+    equal(other.ping(), OK)
+    equal(other.logout(), OK)
+    equal(status_of(thirds, 'b', RW, TAKE_OVER), OK)
+    other = client(d, 'b', lab().other)
+    equal(status_of(other, 'b', RW), BUSY)
+    equal(status_of(other, 'b', RW, TAKE_OVER), OK)
+    for c in (mine, other, thirds):
+        equal(c.logout(), OK)
+
+
+@test
+def what_is_forbidden_does_not_exist():
+    d = lists()
+    said = []
+    for name in ('a', 'c', 'z'):
+        # The same of all but the name: that is what was asked.
+        c = V34Client(d.addr, d.port, name, sock=connect(d, third()))
+        c.cookie = 5
+        replies = [c.call(vxhs.V34_STAT), c.call(vxhs.V34_READY),
+                   c.call(vxhs.V34_READ, size=4096),
+                   c.call(vxhs.V34_WRITE, size=4096, payload=bytes(4096))]
+        c.close()
+        n = client(d, name, third())
+        rsp, body = n.call(vxhs.OPEN, vxhs.open_body(name, RO))
+        said.append((
+            [(msg._replace(target=b''), body) for msg, body in replies],
+            n.stat._replace(target=b''), n.stat_payload,
+            rsp._replace(server_us=0), body))
+        n.logout()
+    equal(said[0], said[2])
+    equal(said[1], said[2])
+
+
+@test
+def rights_of_v34_clients():
+    d = lists()
+    c = V34Client(d.addr, d.port, 'a', sock=connect(d, lab().client))
+    o = V34Client(d.addr, d.port, 'a', sock=connect(d, lab().other))
+    data = os.urandom(8192)
+    equal(c.write(0, data), 0)
+    equal(o.read(0, 8192), (0, data))
+    check(o.write(0, bytes(8192)), 'a WRITE without a right')
+    equal(c.read(0, 8192), (0, data))
+    c.close()
+    o.close()
+
+
+# ----------------------------------------------------------------- SIGHUP
+
+
+def reload(d, expect):
+    before = len(d.log())
+    d.signal(signal.SIGHUP)
+    eventually(lambda: expect in d.log()[before:],
+               lambda: 'no "%s" in: %s' % (expect, d.log()[before:]))
+
+
+DONE = 'exports are those of the configuration'
+
+
+@test
+def a_right_that_is_lost_ends_what_it_was_for():
+    path = lab().config(LISTS)
+    with start(path) as d:
+        c = client(d, 'a')
+        g = c.open('a')[1]
+        keeps = client(d, 'b')
+        kept = keeps.open('b', RO)[1]
+        v = V34Client(d.addr, d.port, 'b', sock=connect(d, third()))
+        equal(v.write(0, bytes(4096)), 0)
+        lab().config(LISTS.replace('client.example:rw', 'client.example:ro')
+                     .replace('third:rw', 'third:ro'), path)
+        reload(d, DONE)
+        equal(c.write(g.handle, 0, bytes(4096)), STALE)
+        equal(c.ping(), OK)
+        equal(status_of(c, 'a', RW), DENIED)
+        equal(status_of(c, 'a', RO), OK)
+        equal(keeps.read(kept.handle, 0, 512), (OK, bytes(512)))
+        check(v.write(0, bytes(4096)), 'a WRITE without a right')
+        equal(v.read(0, 512), (0, bytes(512)))
+        lab().config(LISTS.replace('*:ro', 'x:ro').replace('third:rw', 'x:ro'),
+                     path)
+        reload(d, DONE)
+        equal(v.read(0, 512)[0], v.read(0, 512, target='z')[0])
+        equal(status_of(keeps, 'b', RO), NOT_FOUND)
+        for x in (c, keeps, v):
+            x.close()
+
+
+@test
+def who_is_revoked_is_cut():
+    crl = lab().ca.revoke(os.path.join(tmpdir(), 'crl.pem'))
+    path = lab().config(LISTS, tls_crl=crl)
+    with start(path) as d:
+        gone = client(d, 'b', third(), kato=60000)
+        equal(status_of(gone, 'b', RW), OK)
+        stays = client(d, 'b', lab().other)
+        lab().ca.revoke(crl, third())
+        reload(d, DONE)
+        check(vxhs.is_closed(gone.sock, 10), 'it is still there')
+        eventually(lambda: 'third is cut: ' in d.log(), 'it does not say so')
+        refused(d, 'revoked', third())
+        # Its session is over, and with it what it had.
+        equal(status_of(stays, 'b', RW), OK)
+        equal(stays.logout(), OK)
+        gone.close()
+
+
+@test
+def what_is_bad_changes_nothing():
+    path = lab().config(LISTS)
+    old = lab().ca.issue('oldserver', dns=NAME, server=True, days='expiration_'
+                         'date = "2020-01-02 00:00:00"', lines=(
+                             'activation_date = "2020-01-01 00:00:00"',))
+    with start(path) as d:
+        c = client(d, 'a')
+        for keys, word in (
+                ({'tls_cert': old.cert, 'tls_key': old.key}, 'expired'),
+                ({'tls_key': '/nonexistent'}, 'cannot open'),
+                ({'tls_crl': lab().ca.cert}, 'no list'),
+                ({'exports': LISTS + 'allow = x:y\n'}, '"y" is no right'),
+                ({'exports': LISTS + 'allow = ro\n'}, 'IDENTITY:RIGHT'),
+                ({'exports': LISTS + 'allow = x:take-over\n'}, 'goes with'),
+                ({'exports': LISTS + '[export q]\nallow = x:ro\n'},
+                 'export q has no target'),
+                ({'tls': None, 'tls_cert': None, 'tls_key': None,
+                  'tls_ca': None, 'exports': ''}, 'restart it'),
+                ({'tls': None, 'tls_cert': None, 'tls_key': None,
+                  'tls_ca': None}, 'allow needs tls')):
+            lab().config(**{'exports': LISTS, 'path': path, **keys})
+            reload(d, 'nothing is changed: ')
+            check(word in d.log().splitlines()[-1],
+                  'no "%s" in: %s' % (word, d.log().splitlines()[-1]))
+            equal(c.ping(), OK)
+            client(d, 'a').logout()
+        new = lab().ca.issue('newserver', dns='server2.example', server=True)
+        lab().config(LISTS, path, tls_cert=new.cert, tls_key=new.key)
+        reload(d, DONE)
+        equal(c.ping(), OK)
+        try:
+            client(d, 'a')
+            raise AssertionError('the old certificate is still in use')
+        except ssl.SSLCertVerificationError:
+            pass
+        c.close()
+
+
+@test
+def a_key_that_is_gone_is_cut():
+    key = os.urandom(32).hex()
+    psks = psk_file('host1:%s\nhost2:%s\n' % (key, key))
+    with start(psk_config(psks), 'disk0=memory,size=1M,allow=*:rw') as d:
+        with TlsPipe(d, '-psk_identity', 'host1', '-psk', key) as one, \
+                TlsPipe(d, '-psk_identity', 'host2', '-psk', key) as two:
+            a = V34Client(d.addr, d.port, sock=one.sock)
+            b = V34Client(d.addr, d.port, sock=two.sock)
+            equal((a.stat(), b.stat()), ((0, 1 << 20),) * 2)
+            with open(psks, 'w') as file:
+                file.write('host2:%s\n' % key)
+            reload(d, DONE)
+            check(vxhs.is_closed(a.sock, 10), 'it is still there')
+            equal(b.stat(), (0, 1 << 20))
 
 
 # ---------------------------------------------------------- configuration

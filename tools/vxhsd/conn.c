@@ -15,11 +15,28 @@
 #define FIRST_US	10000000	/* for the first frame to be complete */
 #define STALL_US	60000000	/* for the rest of a frame to begin */
 #define STASH_MUCH	((size_t)16 << 20) /* bytes */
+#define REVIEW_MANY	8		/* of a loop's connections at a time */
 #define SHORT_US	2000000		/* for one payload, when memory is short */
 
 static void set_option(int fd, int level, int option, int value)
 {
 	setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+/* What is believed may have changed since somebody came in. */
+static bool review(struct conn *c)
+{
+	struct err why = { 0 };
+	char peer[ADDR_TEXT];
+
+	if (!c->who || c->life == CONN_CLOSING ||
+	    tls_who_passes(c->who, &why))
+		return true;
+	addr_format((struct sockaddr *)&c->peer, peer);
+	log_info("%s: %s is cut: %s", peer, c->who->name, why.text);
+	c->cut = true;
+	conn_close(c);
+	return false;
 }
 
 /**
@@ -54,6 +71,7 @@ void conn_adopt(struct loop *loop, int fd, struct tls_who *who)
 	c->sending_tail = &c->sending;
 	LIST_INSERT_HEAD(&loop->conns, c, all);
 	conn_mark_dirty(c);
+	review(c);
 }
 
 /** conn_who - a connection's identity; NULL without TLS */
@@ -332,6 +350,46 @@ void conns_tick(struct loop *loop)
 		} else if (c->life != CONN_CLOSING) {
 			c->dialect->tick(c);
 		}
+	}
+}
+
+/* A certificate takes a while: only so many before others have their turn. */
+static void review_some(struct loop *loop, struct msg *msg)
+{
+	unsigned int now = tls_generation(), n = 0;
+	struct conn *c;
+
+	LIST_FOREACH(c, &loop->conns, all) {
+		if (!c->who || c->who->checked == now ||
+		    c->life == CONN_CLOSING)
+			continue;
+		if (n++ == REVIEW_MANY) {
+			loop_send(loop, msg);
+			return;
+		}
+		review(c);
+	}
+	free(msg);
+}
+
+/**
+ * conns_review - what is believed has changed: cut who would not come in now
+ *
+ * Any thread.
+ */
+void conns_review(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_loops; i++) {
+		struct msg *msg = calloc(1, sizeof(*msg));
+
+		if (!msg) {
+			log_error("not enough memory to look at the connections again; reload once more");
+			return;
+		}
+		msg->fn = review_some;
+		loop_send(&loops[i], msg);
 	}
 }
 

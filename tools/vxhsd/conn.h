@@ -96,6 +96,7 @@ struct conn {
 	int fd;
 	struct sockaddr_storage peer;
 	struct tls_who *who;		/* NULL without TLS; constant */
+	bool cut;			/* he is not to come back */
 
 	bool recv_armed;
 	bool dirty;			/* on loop->dirty */
@@ -146,6 +147,7 @@ void conn_io_freed(struct conn *c);
 void conn_complain(struct conn *c, const char *what);
 
 void conns_tick(struct loop *loop);
+void conns_review(void);
 void conns_resume(struct loop *loop);
 void conns_flush(struct loop *loop);
 void conns_drain(struct loop *loop);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "conn.h"
 #include "export.h"
 #include "identity.h"
 #include "listen.h"
@@ -114,14 +115,23 @@ static void notify_ready(void)
 
 static void reload(int argc, char **argv)
 {
+	struct tls_creds *creds = NULL;
 	struct config config;
 	struct err err = { 0 };
 
 	if (load_config(&config, argc, argv, &err) ||
-	    exports_reload(&config, &err))
+	    tls_reload(&config.tls, &creds, &err) ||
+	    exports_reload(&config, &err)) {
 		log_error("nothing is changed: %s", err.text);
-	else
+		if (creds)
+			tls_creds_put(creds);
+	} else {
 		log_info("exports are those of the configuration");
+		if (creds) {
+			tls_creds_use(creds);
+			conns_review();
+		}
+	}
 	config_free(&config);
 }
 

@@ -411,7 +411,8 @@ static bool has_lanes(const struct session *s)
 /**
  * lane_end - a lane's connection closes, or said LOGOUT
  * @lane: whose frames are refused from now on
- * @logout: if it was the last one, the session ends here and now
+ * @logout: if it was the last one, the session ends here and now; also for
+ *	a client that is cut
  *
  * Context: the loop's thread.
  */

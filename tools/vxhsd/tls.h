@@ -21,6 +21,7 @@
  * struct tls_who - somebody who has proved it
  * @name: printable ASCII, no space
  * @owner: whose sessions and leases are whose; from kind and name
+ * @checked: the credentials that he passed, by tls_generation()
  * @until: when the proof ends; 0 for never
  * @nr_certs: 0 with a PSK
  * @certs: the chain that was sent, to be looked at again
@@ -29,6 +30,7 @@
 struct tls_who {
 	char name[WHO_MAX + 1];
 	u8 owner[16];
+	unsigned int checked;
 	time_t until;
 	unsigned int nr_certs;
 	gnutls_datum_t *certs;
@@ -53,6 +55,8 @@ struct tls_creds *tls_creds_load(const struct tls_spec *spec,
 void tls_creds_use(struct tls_creds *creds);
 struct tls_creds *tls_creds_get(void);
 void tls_creds_put(struct tls_creds *creds);
+unsigned int tls_generation(void);
+unsigned int tls_creds_generation(const struct tls_creds *creds);
 gnutls_session_t tls_session(const struct tls_creds *creds, struct err *err);
 bool tls_chain_passes(const struct tls_creds *creds,
 		      const gnutls_datum_t *certs, unsigned int nr_certs,
@@ -65,8 +69,7 @@ bool tls_psk_digest(const struct tls_creds *creds, const char *name,
 /* tls_who.c */
 struct tls_who *tls_who_of(gnutls_session_t session,
 			   const struct tls_creds *creds, struct err *err);
-bool tls_who_passes(const struct tls_who *who, const struct tls_creds *creds,
-		    struct err *err);
+bool tls_who_passes(struct tls_who *who, struct err *err);
 void tls_who_free(struct tls_who *who);
 
 /* tls_psk.c */
@@ -81,6 +84,8 @@ int tls_file_read(const char *path, bool secret, gnutls_datum_t *out,
 void tls_file_free(gnutls_datum_t *file);
 
 /* tls_handshake.c */
+int tls_reload(const struct tls_spec *spec, struct tls_creds **out,
+	       struct err *err);
 int tls_start(const struct tls_spec *spec, struct err *err);
 bool tls_on(void);
 void tls_handshake(int fd);

@@ -24,11 +24,13 @@
 /**
  * struct tls_creds - one set
  * @refs: whose it is, and one for each handshake
+ * @generation: counts those that were in use
  * @trust: belongs to @x509
  * @psks: NULL with certificates
  */
 struct tls_creds {
 	atomic_uint refs;
+	unsigned int generation;	/* constant once in use */
 	enum tls_kind kind;
 	gnutls_priority_t priority;
 	gnutls_certificate_credentials_t x509;
@@ -39,6 +41,7 @@ struct tls_creds {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects current */
 static struct tls_creds *current;
+static atomic_uint generation;	/* of current; written under the lock */
 
 /* Loading */
 
@@ -207,9 +210,22 @@ void tls_creds_use(struct tls_creds *creds)
 	pthread_mutex_lock(&lock);
 	old = current;
 	current = creds;
+	if (creds)
+		creds->generation = atomic_fetch_add(&generation, 1) + 1;
 	pthread_mutex_unlock(&lock);
 	if (old)
 		tls_creds_put(old);
+}
+
+/** tls_generation - which credentials count now?  Any thread */
+unsigned int tls_generation(void)
+{
+	return atomic_load(&generation);
+}
+
+unsigned int tls_creds_generation(const struct tls_creds *creds)
+{
+	return creds->generation;
 }
 
 /** tls_creds_get - those of now, for tls_creds_put() */

@@ -50,7 +50,8 @@ TAILQ_HEAD(shakes, shake);
 
 static struct {
 	pthread_t thread;
-	bool on;		/* constant while loops run */
+	bool on;		/* constant while loops run, as is kind */
+	enum tls_kind kind;
 	int epoll;
 	int wake;
 
@@ -420,7 +421,29 @@ int tls_start(const struct tls_spec *spec, struct err *err)
 		return err_set(err, "cannot start the thread for TLS: %s",
 			       strerror(ret));
 	tls.on = true;
+	tls.kind = spec->kind;
 	return 0;
+}
+
+/**
+ * tls_reload - read the credentials again
+ * @spec: where they are now
+ * @out: for tls_creds_use() or tls_creds_put(); NULL without TLS
+ * @err: why the old ones stay
+ *
+ * Return: 0 or -1
+ */
+int tls_reload(const struct tls_spec *spec, struct tls_creds **out,
+	       struct err *err)
+{
+	*out = NULL;
+	if (spec->kind != tls.kind)
+		return err_set(err,
+			       "tls cannot become another while the server runs: restart it");
+	if (!tls.on)
+		return 0;
+	*out = tls_creds_load(spec, err);
+	return *out ? 0 : -1;
 }
 
 /** tls_stop - no handshake ends any more; nothing more is accepted */

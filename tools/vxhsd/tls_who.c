@@ -164,6 +164,7 @@ struct tls_who *tls_who_of(gnutls_session_t session,
 	default:
 		ret = err_set(err, "it has proved nothing");
 	}
+	who->checked = tls_creds_generation(creds);
 	if (!ret && !set_owner(who))
 		ret = err_set(err, "SHA-256 is not to be had");
 	if (!ret)
@@ -175,15 +176,27 @@ struct tls_who *tls_who_of(gnutls_session_t session,
 /**
  * tls_who_passes - would somebody still come in?
  * @who: came in once
- * @creds: what counts now
  * @err: why not
+ *
+ * Context: the thread that @who belongs to.
  */
-bool tls_who_passes(const struct tls_who *who, const struct tls_creds *creds,
-		    struct err *err)
+bool tls_who_passes(struct tls_who *who, struct err *err)
 {
+	struct tls_creds *creds;
+	bool passes;
+
+	if (who->checked == tls_generation())
+		return true;
+	creds = tls_creds_get();
 	if (who->nr_certs)
-		return tls_chain_passes(creds, who->certs, who->nr_certs, err);
-	return tls_psk_passes(creds, who->name, who->key_digest, err);
+		passes = tls_chain_passes(creds, who->certs, who->nr_certs,
+					  err);
+	else
+		passes = tls_psk_passes(creds, who->name, who->key_digest,
+					err);
+	who->checked = tls_creds_generation(creds);
+	tls_creds_put(creds);
+	return passes;
 }
 
 void tls_who_free(struct tls_who *who)
