@@ -88,11 +88,7 @@ static struct use *remember(struct conn *c, struct use **place,
 	control_lock();
 	x = export_find_for(conn_who(c), name, &rights);
 	if (x)
-		*place = use_new(c->loop, x, NULL, NULL);
-	if (*place) {
-		(*place)->who = conn_who(c);
-		atomic_store(&(*place)->rights, rights);
-	}
+		*place = use_new(c->loop, x, NULL, NULL, conn_who(c));
 	control_unlock();
 	return *place;
 }

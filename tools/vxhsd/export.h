@@ -160,7 +160,7 @@ void open_give_up(struct open *o);
 bool open_must_wait(const struct open *o);
 
 struct use *use_new(struct loop *loop, struct export *x, struct open *open,
-		    struct lane *lane);
+		    struct lane *lane, const char *who);
 void use_put(struct use *use);
 u16 use_verdict(const struct use *use, const struct io *io);
 

@@ -372,12 +372,14 @@ bool open_must_wait(const struct open *o)
  * @x: the export
  * @open: for the native dialect, else NULL
  * @lane: the same
+ * @who: the connection's identity, which lives as long; for v34 with TLS, else
+ *	NULL
  *
  * Context: the loop's thread, control_lock() held.
  * Return: with one reference, or NULL without memory
  */
 struct use *use_new(struct loop *loop, struct export *x, struct open *open,
-		    struct lane *lane)
+		    struct lane *lane, const char *who)
 {
 	struct use *use = calloc(1, sizeof(*use));
 
@@ -388,6 +390,8 @@ struct use *use_new(struct loop *loop, struct export *x, struct open *open,
 	use->lane = lane;
 	use->loop = loop;
 	use->refs = 1;
+	use->who = who;
+	atomic_store(&use->rights, acl_rights(x->spec->allow, who));
 	atomic_fetch_add(&x->refs, 1);
 	if (open)
 		atomic_fetch_add(&open->refs, 1);
