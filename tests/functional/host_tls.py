@@ -8,6 +8,7 @@ kernel does are left out: `tests/vm/run -- tests/functional/host_tls.py` runs
 them all."""
 
 import errno
+import json
 import os
 import random
 import signal
@@ -656,6 +657,67 @@ def a_key_that_is_gone_is_cut():
             equal(b.stat(), (0, 1 << 20))
 
 
+# ------------------------------------------------------------------ audit
+
+
+def events(path):
+    with open(path) as file:
+        return [json.loads(line) for line in file]
+
+
+@test
+def the_audit_has_everything():
+    path = os.path.join(tmpdir(), 'audit.json')
+    crl = lab().ca.revoke(os.path.join(tmpdir(), 'crl.pem'))
+    config = lab().config(LISTS, audit=path, tls_crl=crl)
+
+    def wait_for(**want):
+        return eventually(
+            lambda: [e for e in events(path) if
+                     {key: e.get(key) for key in want} == want],
+            lambda: '%r is not among %r' % (want, events(path)))
+
+    with start(config) as d:
+        equal(os.stat(path).st_mode & 0o777, 0o640 & ~umask(), 'mode')
+        refused(d, 'it has no certificate')
+        wait_for(event='refused', why='it has no certificate', identity=None)
+        a = client(d, 'b', third(), session=0x1234)
+        wait_for(event='login', identity='third', session='%016x' % 0x1234)
+        equal(status_of(a, 'b', RW), OK)
+        wait_for(event='open', identity='third', vdisk='b',
+                 why='exclusively')
+        equal(status_of(a, 'a', RO), NOT_FOUND)
+        wait_for(event='denied', identity='third', vdisk='a', why='no right')
+        equal(status_of(a, 'n"\n\\', RO), NOT_FOUND)
+        wait_for(event='denied', identity='third', vdisk='n"\n\\',
+                 why='no such vdisk')
+        b = client(d, 'b', lab().other)
+        equal(status_of(b, 'b', RW, TAKE_OVER), OK)
+        found = wait_for(event='take-over', identity='other', vdisk='b')
+        check('third' in found[0]['why'], 'it does not say from whom')
+        c = client(d, 'b', session=0x1234, login=False)
+        equal(c.login(), DENIED)
+        wait_for(event='denied', identity='client.example',
+                 session='%016x' % 0x1234)
+        # Moved away by logrotate, then told.
+        os.rename(path, path + '.1')
+        lab().ca.revoke(crl, third())
+        reload(d, DONE)
+        wait_for(event='cut', identity='third')
+        check('cut' not in [e['event'] for e in events(path + '.1')],
+              'it goes on in the old file')
+        for e in events(path + '.1'):
+            check(e['peer'].startswith('127.0.0.1:'), e)
+        for x in (a, b, c):
+            x.close()
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 # ---------------------------------------------------------- configuration
 
 
@@ -700,6 +762,7 @@ def bad_configurations():
                 (lab().config(tls_ca='/'), 'not a regular file'),
                 (psk_config(psk_file('a:%s\n' % ('11' * 32), 0o604)),
                  'mode is 604'),
+                (lab().config(audit='/nonexistent/x'), 'audit file'),
                 (psk_config(psk_file('a:1234\n')), ':1: the key of a'),
                 (psk_config(psk_file('\na b:%s\n' % ('1' * 32))), ':2: '),
                 (psk_config(psk_file('a:%s\n' % ('g' * 32))), 'hexadecimal'),

@@ -191,5 +191,6 @@ void config_free(struct config *config)
 	config_free_tls(&config->tls);
 	free(config->path);
 	free(config->state_dir);
+	free(config->audit);
 	memset(config, 0, sizeof(*config));
 }

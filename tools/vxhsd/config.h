@@ -76,6 +76,7 @@ struct config {
 	enum config_action action;
 	char *path;		/* of the config file, or NULL */
 	char *state_dir;
+	char *audit;		/* path of a file, or NULL */
 	unsigned int threads;
 	bool threads_given;	/* on the command line */
 	bool state_dir_given;

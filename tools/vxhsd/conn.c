@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "conn.h"
 #include "conn_parts.h"
 #include "io.h"
@@ -34,6 +35,12 @@ static bool review(struct conn *c)
 		return true;
 	addr_format((struct sockaddr *)&c->peer, peer);
 	log_info("%s: %s is cut: %s", peer, c->who->name, why.text);
+	audit(&(struct audit){
+		.event = "cut",
+		.peer = peer,
+		.identity = c->who->name,
+		.why = why.text,
+	});
 	c->cut = true;
 	conn_close(c);
 	return false;

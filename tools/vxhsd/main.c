@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "config.h"
 #include "conn.h"
 #include "export.h"
@@ -127,6 +128,8 @@ static void reload(int argc, char **argv)
 			tls_creds_put(creds);
 	} else {
 		log_info("exports are those of the configuration");
+		if (audit_reopen(config.audit, &err))
+			log_error("%s; the old one stays", err.text);
 		if (creds) {
 			tls_creds_use(creds);
 			conns_review();
@@ -207,6 +210,7 @@ static int end(const sigset_t *signals)
 	}
 	loops_stop();
 	sessions_close();
+	audit_stop();
 	ok = exports_sync();
 	stores_stop();
 	exports_close();
@@ -243,6 +247,7 @@ int main(int argc, char **argv)
 
 	identity_init(config.state_dir);
 	if (exports_reload(&config, &err) ||
+	    audit_start(config.audit, &err) ||
 	    tls_start(&config.tls, &err) ||
 	    listeners_bind(config.listens, &err) ||
 	    loops_start(config.threads, &err)) {

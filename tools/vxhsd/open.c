@@ -4,11 +4,25 @@
  */
 #include <stdlib.h>
 
+#include "audit.h"
 #include "export.h"
 #include "io.h"
 #include "log.h"
 #include "session.h"
 #include "store.h"
+
+static void note(const char *event, const struct session *s,
+		 const char *vdisk, const char *why)
+{
+	audit(&(struct audit){
+		.event = event,
+		.peer = s->name,
+		.identity = s->who,
+		.session = s->id,
+		.vdisk = vdisk,
+		.why = why,
+	});
+}
 
 /* Who has it open */
 
@@ -136,6 +150,7 @@ static void take_over(struct export *x, const struct session *s, u32 mode)
 
 		log_info("export %s: taken over from %s by %s", x->name,
 			 o->session->text, s->text);
+		note("take-over", s, x->name, o->session->text);
 		open_revoke(o);
 		o = next;
 	}
@@ -183,11 +198,15 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 	struct export *x;
 
 	x = export_find_for(s->who, want->name, &rights);
-	if (!x)
+	if (!x) {
+		note("denied", s, want->name,
+		     export_find(want->name) ? "no right" : "no such vdisk");
 		return VXHS_ST_NOT_FOUND;
+	}
 	if (want->mode != VXHS_OPEN_RO && !(rights & ACL_RW)) {
 		log_peer("export %s: refused to %s: it may only read",
 			 x->name, s->text);
+		note("denied", s, x->name, "no right to write");
 		return VXHS_ST_DENIED;
 	}
 	if (want->mode != VXHS_OPEN_RO && x->read_only)
@@ -199,8 +218,12 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 	if (want->lease && want->lease != x->lease.record.number)
 		return VXHS_ST_STALE;
 	if (!(take_over_it && (rights & ACL_TAKE_OVER)) &&
-	    is_busy(x, s, want->mode))
-		return take_over_it ? VXHS_ST_DENIED : VXHS_ST_BUSY;
+	    is_busy(x, s, want->mode)) {
+		if (!take_over_it)
+			return VXHS_ST_BUSY;
+		note("denied", s, x->name, "no right to take it over");
+		return VXHS_ST_DENIED;
+	}
 
 	old = session_find_open(s, x);
 	*fresh = !old;
@@ -226,6 +249,8 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 		log_peer("export %s: open %s by %s, lease %llu", x->name,
 			 mode_text(want->mode), s->text,
 			 (unsigned long long)x->lease.record.number);
+	if (*fresh)
+		note("open", s, x->name, mode_text(want->mode));
 	*out = o;
 	return VXHS_ST_OK;
 }
@@ -295,6 +320,7 @@ void open_review(struct export *x)
 			continue;
 		log_info("export %s: taken from %s, who has no right to it any more",
 			 x->name, o->session->text);
+		note("lost", o->session, x->name, "no right any more");
 		open_revoke(o);
 	}
 	for (u = x->uses; u; u = u->next)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit.h"
 #include "conn.h"
 #include "dialect.h"
 #include "log.h"
@@ -357,6 +358,21 @@ static u32 choose_kato(u32 wish)
 	return wish > KATO_MAX ? KATO_MAX : wish;
 }
 
+static void note(const struct vxhs_login *login, const struct conn *c,
+		 enum vxhs_status status)
+{
+	char peer[ADDR_TEXT];
+
+	addr_format((const struct sockaddr *)&c->peer, peer);
+	audit(&(struct audit){
+		.event = status ? "denied" : "login",
+		.peer = peer,
+		.identity = conn_who(c),
+		.session = login->session_id,
+		.why = status ? vxhs_status_text(status) : NULL,
+	});
+}
+
 /**
  * session_login - LOGIN: a connection becomes a lane
  * @login: what it says
@@ -395,6 +411,7 @@ enum vxhs_status session_login(const struct vxhs_login *login,
 		*kato_ms = s->kato_ms;
 	}
 	control_unlock();
+	note(login, c, status);
 	return status;
 }
 

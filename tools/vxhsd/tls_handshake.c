@@ -15,6 +15,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "listen.h"
 #include "log.h"
 #include "tls.h"
@@ -93,7 +94,10 @@ static void leave(struct shake *s)
 
 static void refuse(struct shake *s, const char *why)
 {
-	log_peer("%s: TLS is refused: %s", s->peer, why);
+	struct audit a = { .event = "refused", .peer = s->peer, .why = why };
+
+	if (log_peer("%s: TLS is refused: %s", s->peer, why))
+		audit(&a);
 	if (s->begun)
 		leave(s);
 	listeners_forget(s->fd);
