@@ -243,6 +243,104 @@ def the_last_words_are_still_answered():
     d.alive()
 
 
+def closed_because(d, before, why):
+    """What the kernel found is logged; what softktls.c found is not."""
+    if kernel_has_tls():
+        eventually(lambda: why in d.log()[before:],
+                   lambda: 'not "%s" but: %s' % (why, d.log()[before:]))
+    d.alive()
+
+
+class Raw:
+    """A client whose records can be seen, and changed, on their way."""
+
+    def __init__(self, d, cert):
+        self.sock = vxhs.connect(d.addr, d.port)
+        self.inner, self.outer = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context(cert).wrap_bio(self.inner, self.outer,
+                                          server_hostname=NAME)
+        while True:
+            try:
+                self.tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.outer.read())
+                self.inner.write(self.sock.recv(65536))
+        self.sock.sendall(self.outer.read())
+
+    def record(self, data):
+        self.tls.write(data)
+        return bytearray(self.outer.read())
+
+    def read(self, n):
+        while True:
+            try:
+                return self.tls.read(n)
+            except ssl.SSLWantReadError:
+                got = self.sock.recv(65536)
+                if not got:
+                    return b''
+                self.inner.write(got)
+
+
+@test
+def no_bit_of_a_record_may_change():
+    d = server()
+    stat = vxhs.v34(vxhs.V34_STAT, 1, 'disk0')
+    size = len(Raw(d, lab().client).record(stat))
+    rng = random.Random(3)
+    # Not the length: a record that is not complete is waited for.
+    places = [0, 1, 2, 5, size - 1] + [rng.randrange(5, size)
+                                       for _ in range(10)]
+    for place in places:
+        before = len(d.log())
+        c = Raw(d, lab().client)
+        good = c.record(stat)
+        c.sock.sendall(good)
+        equal(len(c.read(256)), 256)
+        c.read(256)
+        bad = c.record(stat)
+        bad[place] ^= 1 << rng.randrange(8)
+        c.sock.sendall(bad)
+        equal(c.read(1), b'', 'byte %d of a record has changed' % place)
+        c.sock.close()
+        if place >= 5:
+            closed_because(d, before, 'a TLS record is not authentic')
+
+
+@test
+def a_record_does_not_come_twice():
+    d = server()
+    c = Raw(d, lab().client)
+    stat = c.record(vxhs.v34(vxhs.V34_STAT, 1, 'disk0'))
+    c.sock.sendall(stat)
+    equal(len(c.read(256)), 256)
+    c.read(256)
+    c.sock.sendall(stat)
+    equal(c.read(1), b'')
+    c.sock.close()
+
+
+@test
+def a_key_update_ends_the_lane():
+    d = server()
+    before = len(d.log())
+    with subprocess.Popen(
+            ['openssl', 's_client', '-tls1_3', '-connect', '%s:%d' %
+             (d.addr, d.port), '-cert', lab().client.cert, '-key',
+             lab().client.key], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        eventually(lambda: 'it is client.example' in d.log()[before:],
+                   'the handshake never ended')
+        while b'Verify return code' not in process.stdout.readline():
+            pass
+        process.stdin.write(b'K\n')
+        process.stdin.flush()
+        # It ends when the server has closed the connection.
+        process.wait(20)
+    closed_because(d, before, 'neither data nor the end')
+
+
 @test
 def the_session_is_the_identitys():
     d = server()
