@@ -638,6 +638,25 @@ def rights_of_v34_clients():
     o.close()
 
 
+@test
+def nobody_comes_back_as_somebody_else():
+    config = lab().config()
+    path = os.path.join(tmpdir(), 'disk')
+    export = path + ',size=16M,allow=*:rw'
+    first = start(config, 'd=' + export)
+    a = client(first, 'd', session=99, kato=20000)
+    equal(status_of(a, 'd', RW), OK)
+    first.kill()
+    a.close()
+    with start(config, 'd=' + export, state_dir=first.dir) as d:
+        b = client(d, 'd', lab().other, session=99, epoch=2)
+        equal(status_of(b, 'd', RW), BUSY, 'somebody else')
+        equal(b.logout(), OK)
+        a = client(d, 'd', session=99, epoch=2, kato=20000)
+        equal(status_of(a, 'd', RW), OK, 'the owner')
+        equal(a.logout(), OK)
+
+
 # ----------------------------------------------------------------- SIGHUP
 
 
