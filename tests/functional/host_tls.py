@@ -3,9 +3,8 @@
 """vxhsd with TLS: who comes in, who does not, and that their I/O is right.
 
 The kernel does the records. Where it cannot, a library does for the server
-what the kernel would do (tests/lib/softktls.c), and the tests of what only a
-kernel does are left out: `tests/vm/run -- tests/functional/host_tls.py` runs
-them all."""
+what the kernel would do (tests/lib/softktls.c), and what only a kernel does is
+not looked at: `tests/vm/run -- tests/functional/vm_tls.py` does that."""
 
 import errno
 import json
@@ -16,13 +15,14 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
 from certs import Authority, Cert, certtool
 from harness import (TOP, Vxhsd, binary, check, equal, eventually, main,
-                     run_vxhsd, skip, test, tmpdir)
+                     run_vxhsd, test, tmpdir)
 from vxhs import (BUSY, DENIED, NOT_FOUND, OK, RO, RW, RW_SHARED, STALE,
                   TAKE_OVER, Closed, NativeClient, V34Client)
 
@@ -45,6 +45,7 @@ def under():
     """What makes a server of ours do TLS on any kernel."""
     if kernel_has_tls():
         return ()
+    check(not os.environ.get('VXHS_KERNEL_TLS'), 'this kernel has no TLS')
     libs = [SOFT]
     ldd = subprocess.run(['ldd', binary()], stdout=subprocess.PIPE,
                          check=True).stdout.decode()
@@ -410,6 +411,20 @@ def revoked_certificate():
     with start(lab().config(tls_crl=crl), 'disk0=memory,size=1M,allow=*:rw') as d:
         refused(d, 'revoked', bad)
         client(d).logout()
+
+
+# certtool reads local time.
+os.environ['TZ'] = 'UTC'
+
+
+def date(when):
+    return '"%s"' % time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(when))
+
+
+def crl_of(since, until):
+    return lab().ca.revoke(
+        os.path.join(tmpdir(), 'crl.pem'), when='crl_this_update_date = %s\n'
+        'crl_next_update_date = %s' % (date(since), date(until)))
 
 
 @test
@@ -876,6 +891,8 @@ def bad_configurations():
                 (lab().config(tls_crl=ca.cert), 'no list'),
                 (lab().config(tls_crl=Authority(tmpdir(), 'x').revoke(
                     os.path.join(tmpdir(), 'crl'))), 'no list'),
+                (lab().config(tls_crl=crl_of(1577836800, 1577923200)),
+                 'no list', 'has not ended'),
                 (lab().config(tls_ca='/'), 'not a regular file'),
                 (psk_config(psk_file('a:%s\n' % ('11' * 32), 0o604)),
                  'mode is 604'),
@@ -891,11 +908,10 @@ def bad_configurations():
         os.environ.pop('LD_PRELOAD', None)
 
 
-@test
-def a_kernel_without_tls_is_an_error():
-    if kernel_has_tls():
-        skip('this one has it')
-    config_fails(lab().config(), 'modprobe tls')
+if not kernel_has_tls():
+    @test
+    def a_kernel_without_tls_is_an_error():
+        config_fails(lab().config(), 'modprobe tls')
 
 
 main()

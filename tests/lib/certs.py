@@ -60,12 +60,11 @@ class Authority(Cert):
                  self.key, '--template', c.template, '--outfile', c.cert)
         return c
 
-    def revoke(self, path, *certs):
+    def revoke(self, path, *certs, when='crl_next_update = 30'):
         """A revocation list of these certificates."""
         template = path + '.cfg'
         with open(template, 'w') as file:
-            file.write('crl_next_update = 30\ncrl_number = %d\n' %
-                       (len(certs) + 1))
+            file.write('%s\ncrl_number = %d\n' % (when, len(certs) + 1))
         both = path + '.certs'
         with open(both, 'w') as out:
             for c in certs:

@@ -76,7 +76,7 @@ static int load_trust(struct tls_creds *creds, const struct tls_spec *spec,
 						 0);
 	if (n <= 0) {
 		err_set(err,
-			"%s: there is no list in it that the authorities of tls-ca have signed",
+			"%s: there is no list in it that the authorities of tls-ca have signed, and that has not ended",
 			spec->crl);
 		n = -1;
 	}
