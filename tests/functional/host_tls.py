@@ -405,6 +405,24 @@ def certificate_without_a_usable_name():
 
 
 @test
+def certificates_with_odd_names():
+    d = server()
+    for n, (keys, who) in enumerate((
+            ({'cn': 'a', 'dns': 'b.example'}, 'b.example'),
+            ({'cn': 'c', 'lines': ('ip_address = "192.0.2.1"',
+                                   'uri = "http://%s"' % ('x' * 400))}, 'c'),
+            ({'cn': 'd', 'lines': ('email = "x@y.example"',
+                                   'dns_name = "e.example"',
+                                   'dns_name = "f.example"')}, 'e.example'),
+            ({'cn': 'client.example'}, 'client.example'))):
+        before = len(d.log())
+        client(d, cert=lab().ca.issue('odd%d' % n, **keys)).logout()
+        check('it is %s, ' % who in d.log()[before:], d.log()[before:])
+    refused(d, 'could be an identity', lab().ca.issue(
+        'long', cn='g', dns='h' * 60 + ('.' + 'h' * 60) * 4))
+
+
+@test
 def revoked_certificate():
     bad = lab().ca.issue('bad', cn='bad')
     crl = lab().ca.revoke(os.path.join(tmpdir(), 'crl.pem'), bad)

@@ -330,8 +330,13 @@ static int give_key(gnutls_session_t session, const char *name,
 	if (psk)
 		memcpy(key->data, psk->key, len);
 	else if (gnutls_rnd(GNUTLS_RND_KEY, key->data, len))
-		return -1;
+		goto fail;
 	return 0;
+
+fail:
+	gnutls_free(key->data);
+	key->data = NULL;
+	return -1;
 }
 
 static unsigned int verify(const struct tls_creds *creds,

@@ -28,6 +28,8 @@ static bool name_of_cert(struct tls_who *who, gnutls_x509_crt_t cert)
 
 	for (i = 0; ; i++) {
 		len = sizeof(buf);
+		/* If it is not told, it may have been one that counts. */
+		type = GNUTLS_SAN_DNSNAME;
 		ret = gnutls_x509_crt_get_subject_alt_name2(cert, i, buf, &len,
 							    &type, NULL);
 		if (ret == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
