@@ -446,6 +446,20 @@ def crl_of(since, until):
 
 
 @test
+def a_certificate_that_expires_ends_the_lane():
+    d = server()
+    # Long enough to come in, on a machine that is busy.
+    cert = lab().ca.issue('short', cn='short', days='expiration_date = ' +
+                          date(time.time() + 5))
+    c = client(d, cert=cert, kato=60000)
+    equal(c.ping(), OK)
+    check(vxhs.is_closed(c.sock, 20), 'it is still there')
+    eventually(lambda: 'short is cut: its certificate has expired' in d.log(),
+               'it does not say so')
+    c.close()
+
+
+@test
 def tls_1_2():
     ctx = context(lab().client)
     ctx.minimum_version = ctx.maximum_version = ssl.TLSVersion.TLSv1_2

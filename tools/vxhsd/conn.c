@@ -24,26 +24,36 @@ static void set_option(int fd, int level, int option, int value)
 	setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-/* What is believed may have changed since somebody came in. */
-static bool review(struct conn *c)
+/* He would not come in now. */
+static void cut(struct conn *c, const char *why)
 {
-	struct err why = { 0 };
 	char peer[ADDR_TEXT];
 
-	if (!c->who || c->life == CONN_CLOSING ||
-	    tls_who_passes(c->who, &why))
-		return true;
 	addr_format((struct sockaddr *)&c->peer, peer);
-	log_info("%s: %s is cut: %s", peer, c->who->name, why.text);
+	log_info("%s: %s is cut: %s", peer, c->who->name, why);
 	audit(&(struct audit){
 		.event = "cut",
 		.peer = peer,
 		.identity = c->who->name,
-		.why = why.text,
+		.why = why,
 	});
 	c->cut = true;
 	conn_close(c);
-	return false;
+}
+
+/* What is believed may have changed since somebody came in. */
+static void review(struct conn *c)
+{
+	struct err why = { 0 };
+
+	if (c->who && c->life != CONN_CLOSING && !tls_who_passes(c->who, &why))
+		cut(c, why.text);
+}
+
+static bool has_expired(const struct conn *c)
+{
+	return c->who && c->who->until && c->life != CONN_CLOSING &&
+	       time(NULL) > c->who->until;
 }
 
 /**
@@ -310,9 +320,6 @@ static const char *overdue(const struct conn *c, u64 now)
 {
 	bool partial = c->hdr_have || c->rx_io;
 
-	if (c->who && c->who->until && c->life != CONN_CLOSING &&
-	    time(NULL) > c->who->until)
-		return "its certificate has expired";
 	if (c->life != CONN_OPEN || c->wait || !c->first_us)
 		return NULL;
 	if (!c->established && (partial || c->dialect == &dialect_vxhs) &&
@@ -349,6 +356,10 @@ void conns_tick(struct loop *loop)
 	LIST_FOREACH(c, &loop->conns, all) {
 		const char *why = overdue(c, loop->now_us);
 
+		if (has_expired(c)) {
+			cut(c, "its certificate has expired");
+			continue;
+		}
 		if (!why)
 			why = hoards(c, loop->now_us);
 		if (why) {
