@@ -79,7 +79,7 @@ vxhsctl_SRC  := $(sort $(wildcard tools/vxhsctl/*.c)) \
 		$(addprefix tools/vxhsd/,lease_record.c serving.c util.c)
 vxhsd_SRC    := $(sort $(wildcard tools/vxhsd/*.c)) drivers/vxhs/wire.c
 vxhsctl_LIBS := -lmnl -ljson-c
-vxhsd_LIBS   := -luring -linih -lisal -lpthread
+vxhsd_LIBS   := -luring -linih -lisal -lgnutls -lpthread
 TOOLS        := vxhsctl vxhsd
 
 # $(call tool,NAME,FOLDER,FLAGS)
@@ -124,6 +124,11 @@ unit-tests: $(UNIT:%=$(B)/asan/unit/%)
 $(B)/bench/floor: tests/bench/floor.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(TOOL_CFLAGS) $(CFLAGS) $(CPPFLAGS) -o $@ $<
+
+# For TLS on a host whose kernel has none.
+$(B)/softktls.so: tests/lib/softktls.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_CFLAGS) $(CFLAGS) -fPIC -shared -o $@ $< -lgnutls -ldl
 
 ## Installing.
 .PHONY: install uninstall modules_install

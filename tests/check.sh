@@ -50,7 +50,8 @@ step() {
 lint() { step "$1" 600 "$top/tests/lib/lint.sh" "$1"; }
 
 part_build() {
-	step tools 600 make -j"$(nproc)" tools asan unit-tests build/bench/floor
+	step tools 600 make -j"$(nproc)" tools asan unit-tests build/bench/floor \
+		build/softktls.so
 	lint module
 	lint checkpatch
 	lint kernel-doc

@@ -5,7 +5,7 @@
 set -euo pipefail
 
 build=(build-essential libmnl-dev libjson-c-dev liburing-dev libinih-dev
-	libisal-dev)
+	libisal-dev libgnutls28-dev)
 # Linux 6.12 is Debian 13's own, and for Debian 12 there is one beside it.
 kernel=6.12-amd64
 ! grep -qs '^VERSION_CODENAME=trixie' /etc/os-release || kernel=amd64
@@ -15,7 +15,8 @@ vm=("${build[@]}" "linux-image-$kernel" "linux-headers-$kernel" kmod bc
 	iproute2 dmsetup fio e2fsprogs xfsprogs python3)
 check=("${vm[@]}" linux-source-6.12 sparse shellcheck libcmocka-dev perl
 	libssl-dev python3-yaml python3-jsonschema git ca-certificates
-	nbdkit nbd-client nftables man-db spin mdadm systemd python3-docutils)
+	nbdkit nbd-client nftables man-db spin mdadm systemd python3-docutils
+	gnutls-bin)
 bench=("${vm[@]}" nbdkit nbd-client nvme-cli nftables ethtool gnuplot-nox
 	linux-perf)
 

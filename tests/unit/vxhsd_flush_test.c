@@ -53,7 +53,7 @@ static void start(void)
 	config_free(&config);
 	control_lock();
 	x = export_find("w");
-	use = use_new(&loop, x, NULL, NULL);
+	use = use_new(&loop, x, NULL, NULL, NULL);
 	control_unlock();
 	assert_non_null(use);
 }

@@ -252,7 +252,7 @@ static struct use *use_of(struct open *o, struct lane *lane)
 	struct use *use;
 
 	control_lock();
-	use = use_new(&loop, o->export, o, lane);
+	use = use_new(&loop, o->export, o, lane, NULL);
 	control_unlock();
 	assert_non_null(use);
 	return use;
@@ -435,7 +435,7 @@ static void v34_writers(void **state)
 	(void)state;
 	control_lock();
 	x = export_find("m");
-	use = use_new(&loop, x, NULL, NULL);
+	use = use_new(&loop, x, NULL, NULL, NULL);
 	control_unlock();
 	atomic_fetch_add(&use->inflight, 1);
 	assert_int_equal(use_verdict(use, &write), VXHS_ST_OK);
@@ -570,7 +570,7 @@ static void two_lanes_wait_for_one_fence(void **state)
 	assert_int_equal(login(c1, 1, 1, 0, &l1), VXHS_ST_OK);
 	assert_int_equal(login(c2, 1, 1, 1, &l2), VXHS_ST_OK);
 	control_lock();
-	old = use_new(&loop, export_find("m"), NULL, NULL);
+	old = use_new(&loop, export_find("m"), NULL, NULL, NULL);
 	control_unlock();
 	atomic_fetch_add(&old->inflight, 1);
 

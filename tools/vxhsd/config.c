@@ -135,6 +135,19 @@ static int check_shared(const struct config *config, struct err *err)
 	return 0;
 }
 
+/* A list that nothing enforces would be believed all the same. */
+static int check_lists(const struct config *config, struct err *err)
+{
+	const struct export_spec *spec;
+
+	for (spec = config->exports; spec; spec = spec->next)
+		if (spec->allow && config->tls.kind == TLS_OFF)
+			return err_usage(err,
+					 "export %s: allow needs tls, or anybody could say to be anybody",
+					 spec->name);
+	return 0;
+}
+
 /**
  * config_finish - fill in what was not said
  * @config: command line and file are read
@@ -147,7 +160,8 @@ int config_finish(struct config *config, struct err *err)
 	if (!config->exports && !config->path)
 		return err_usage(err,
 				 "there is nothing to export; give --export NAME=TARGET or --config FILE, see vxhsd --help");
-	if (check_shared(config, err))
+	if (check_shared(config, err) || config_check_tls(&config->tls, err) ||
+	    check_lists(config, err))
 		return -1;
 	if (!config->listens && config_add_listen(config, "*", err))
 		return -1;
@@ -174,7 +188,9 @@ void config_free(struct config *config)
 		free(config->listens);
 		config->listens = next;
 	}
+	config_free_tls(&config->tls);
 	free(config->path);
 	free(config->state_dir);
+	free(config->audit);
 	memset(config, 0, sizeof(*config));
 }

@@ -3,6 +3,7 @@
 #ifndef _VXHSD_CONFIG_H
 #define _VXHSD_CONFIG_H
 
+#include "acl.h"
 #include "util.h"
 
 #define MAX_THREADS	256
@@ -12,6 +13,7 @@
  * struct export_spec - one export as it was asked for
  * @next: in the order they were given
  * @target: a path, or "memory"
+ * @allow: who may do what, with TLS
  * @size: bytes, 0 if not given
  * @block: bytes of a logical block, 0 if not given
  * @shared: folder of the group of exports that servers share, or NULL
@@ -25,6 +27,7 @@ struct export_spec {
 	char name[VXHS_NAME_MAX + 1];
 	char *target;
 	char *shared;
+	struct acl *allow;
 	u64 size;
 	u32 block;
 	bool read_only;
@@ -40,6 +43,29 @@ struct listen_spec {
 	char port[8];
 };
 
+enum tls_kind {
+	TLS_OFF,
+	TLS_X509,
+	TLS_PSK,
+};
+
+/**
+ * struct tls_spec - TLS as it was asked for; see Documentation/security.rst
+ * @cert: path of our certificate; NULL if not given, as are the others
+ * @key: path of its key
+ * @ca: path of whom to believe
+ * @crl: path of what they have revoked
+ * @psk: path of identities and their keys
+ */
+struct tls_spec {
+	enum tls_kind kind;
+	char *cert;
+	char *key;
+	char *ca;
+	char *crl;
+	char *psk;
+};
+
 enum config_action {
 	CONFIG_RUN,
 	CONFIG_HELP,
@@ -50,11 +76,13 @@ struct config {
 	enum config_action action;
 	char *path;		/* of the config file, or NULL */
 	char *state_dir;
+	char *audit;		/* path of a file, or NULL */
 	unsigned int threads;
 	bool threads_given;	/* on the command line */
 	bool state_dir_given;
 	struct listen_spec *listens;
 	struct export_spec *exports;
+	struct tls_spec tls;
 };
 
 int config_parse_args(struct config *config, int argc, char **argv,

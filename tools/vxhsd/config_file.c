@@ -35,8 +35,12 @@ static int set_server_key(struct reader *r, const char *key,
 			return 0;
 		return config_set_string(&r->config->state_dir, value, r->err);
 	}
+	if (!strcmp(key, "audit"))
+		return config_set_string(&r->config->audit, value, r->err);
+	if (config_is_tls_key(key))
+		return config_set_tls(&r->config->tls, key, value, r->err);
 	return err_usage(r->err,
-			 "unknown key \"%s\" in [server]; there are listen, threads and state_dir",
+			 "unknown key \"%s\" in [server]; there are listen, threads, state_dir, audit, tls, tls-cert, tls-key, tls-ca, tls-crl and tls-psk",
 			 key);
 }
 

@@ -17,6 +17,7 @@ void export_spec_free(struct export_spec *spec)
 		return;
 	free(spec->target);
 	free(spec->shared);
+	acl_free(spec->allow);
 	free(spec);
 }
 
@@ -31,7 +32,8 @@ struct export_spec *export_spec_dup(const struct export_spec *spec)
 	copy->next = NULL;
 	copy->target = strdup(spec->target);
 	copy->shared = spec->shared ? strdup(spec->shared) : NULL;
-	if (!copy->target || (spec->shared && !copy->shared)) {
+	if (!acl_dup(spec->allow, &copy->allow) || !copy->target ||
+	    (spec->shared && !copy->shared)) {
 		export_spec_free(copy);
 		return NULL;
 	}
@@ -187,6 +189,12 @@ static int set_ro(struct export_spec *spec, const char *value,
 			 spec->name, value);
 }
 
+static int set_allow(struct export_spec *spec, const char *value,
+		     struct err *err)
+{
+	return acl_add(&spec->allow, value, spec->name, err);
+}
+
 static const struct {
 	const char *key;
 	int (*set)(struct export_spec *spec, const char *value,
@@ -199,6 +207,7 @@ static const struct {
 	{ "block", set_block },
 	{ "ro", set_ro },
 	{ "shared", set_shared },
+	{ "allow", set_allow },
 };
 
 /** config_set_export - set one option of an export, by its name */
@@ -211,7 +220,7 @@ int config_set_export(struct export_spec *spec, const char *key,
 		if (!strcmp(key, export_keys[i].key))
 			return export_keys[i].set(spec, value, err);
 	return err_usage(err,
-			 "export %s: unknown option \"%s\"; there are size, ro, cache, id, block and shared",
+			 "export %s: unknown option \"%s\"; there are size, ro, cache, id, block, shared and allow",
 			 spec->name, key);
 }
 

@@ -6,14 +6,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "conn.h"
 #include "conn_parts.h"
 #include "io.h"
 #include "log.h"
+#include "tls.h"
 
 #define FIRST_US	10000000	/* for the first frame to be complete */
 #define STALL_US	60000000	/* for the rest of a frame to begin */
 #define STASH_MUCH	((size_t)16 << 20) /* bytes */
+#define REVIEW_MANY	8		/* of a loop's connections at a time */
 #define SHORT_US	2000000		/* for one payload, when memory is short */
 
 static void set_option(int fd, int level, int option, int value)
@@ -21,17 +24,51 @@ static void set_option(int fd, int level, int option, int value)
 	setsockopt(fd, level, option, &value, sizeof(value));
 }
 
+/* He would not come in now. */
+static void cut(struct conn *c, const char *why)
+{
+	char peer[ADDR_TEXT];
+
+	addr_format((struct sockaddr *)&c->peer, peer);
+	log_info("%s: %s is cut: %s", peer, c->who->name, why);
+	audit(&(struct audit){
+		.event = "cut",
+		.peer = peer,
+		.identity = c->who->name,
+		.why = why,
+	});
+	c->cut = true;
+	conn_close(c);
+}
+
+/* What is believed may have changed since somebody came in. */
+static void review(struct conn *c)
+{
+	struct err why = { 0 };
+
+	if (c->who && c->life != CONN_CLOSING && !tls_who_passes(c->who, &why))
+		cut(c, why.text);
+}
+
+static bool has_expired(const struct conn *c)
+{
+	return c->who && c->who->until && c->life != CONN_CLOSING &&
+	       time(NULL) > c->who->until;
+}
+
 /**
  * conn_adopt - take over an accepted socket
  * @loop: of this thread
  * @fd: the socket; closed if there is no memory for it
+ * @who: is at the other end, now the connection's; NULL without TLS
  */
-void conn_adopt(struct loop *loop, int fd)
+void conn_adopt(struct loop *loop, int fd, struct tls_who *who)
 {
 	struct conn *c = loop->stopping ? NULL : calloc(1, sizeof(*c));
 	socklen_t len = sizeof(c->peer);
 
 	if (!c) {
+		tls_who_free(who);
 		close(fd);
 		atomic_fetch_sub(&nr_conns_total, 1);
 		return;
@@ -45,11 +82,32 @@ void conn_adopt(struct loop *loop, int fd)
 
 	c->loop = loop;
 	c->fd = fd;
+	c->who = who;
 	c->dialect = &dialect_qnio;
 	c->queue_tail = &c->queue;
 	c->sending_tail = &c->sending;
 	LIST_INSERT_HEAD(&loop->conns, c, all);
 	conn_mark_dirty(c);
+	review(c);
+}
+
+/** conn_who - a connection's identity; NULL without TLS */
+const char *conn_who(const struct conn *c)
+{
+	return c->who ? c->who->name : NULL;
+}
+
+/**
+ * conn_owner - whose sessions may this connection join?
+ * @c: any
+ * @owner: alike for connections of one owner
+ */
+void conn_owner(const struct conn *c, u8 owner[16])
+{
+	if (c->who)
+		memcpy(owner, c->who->owner, sizeof(c->who->owner));
+	else
+		addr_identity((const struct sockaddr *)&c->peer, owner);
 }
 
 /**
@@ -146,6 +204,7 @@ static void conn_free(struct conn *c)
 	c->dialect->freed(c);
 	LIST_REMOVE(c, all);
 	close(c->fd);
+	tls_who_free(c->who);
 	free(c);
 	atomic_fetch_sub(&nr_conns_total, 1);
 }
@@ -297,6 +356,10 @@ void conns_tick(struct loop *loop)
 	LIST_FOREACH(c, &loop->conns, all) {
 		const char *why = overdue(c, loop->now_us);
 
+		if (has_expired(c)) {
+			cut(c, "its certificate has expired");
+			continue;
+		}
 		if (!why)
 			why = hoards(c, loop->now_us);
 		if (why) {
@@ -305,6 +368,46 @@ void conns_tick(struct loop *loop)
 		} else if (c->life != CONN_CLOSING) {
 			c->dialect->tick(c);
 		}
+	}
+}
+
+/* A certificate takes a while: only so many before others have their turn. */
+static void review_some(struct loop *loop, struct msg *msg)
+{
+	unsigned int now = tls_generation(), n = 0;
+	struct conn *c;
+
+	LIST_FOREACH(c, &loop->conns, all) {
+		if (!c->who || c->who->checked == now ||
+		    c->life == CONN_CLOSING)
+			continue;
+		if (n++ == REVIEW_MANY) {
+			loop_send(loop, msg);
+			return;
+		}
+		review(c);
+	}
+	free(msg);
+}
+
+/**
+ * conns_review - what is believed has changed: cut who would not come in now
+ *
+ * Any thread.
+ */
+void conns_review(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_loops; i++) {
+		struct msg *msg = calloc(1, sizeof(*msg));
+
+		if (!msg) {
+			log_error("not enough memory to look at the connections again; reload once more");
+			return;
+		}
+		msg->fn = review_some;
+		loop_send(&loops[i], msg);
 	}
 }
 

@@ -82,6 +82,8 @@ enum conn_wait {
 	WAIT_TURN,
 };
 
+struct tls_who;
+
 struct conn {
 	struct op recv_op;
 	struct op send_op;
@@ -93,6 +95,8 @@ struct conn {
 	void *state;			/* the dialect's */
 	int fd;
 	struct sockaddr_storage peer;
+	struct tls_who *who;		/* NULL without TLS; constant */
+	bool cut;			/* he is not to come back */
 
 	bool recv_armed;
 	bool dirty;			/* on loop->dirty */
@@ -128,7 +132,9 @@ struct conn {
 	size_t io_bytes;		/* of all their buffers */
 };
 
-void conn_adopt(struct loop *loop, int fd);
+void conn_adopt(struct loop *loop, int fd, struct tls_who *who);
+const char *conn_who(const struct conn *c);
+void conn_owner(const struct conn *c, u8 owner[16]);
 void conn_expect(struct conn *c, struct io *io, u64 len);
 void conn_drain(struct conn *c, struct io *io, u64 len);
 void conn_reply(struct conn *c, struct io *io, const void *data, u32 len);
@@ -141,6 +147,7 @@ void conn_io_freed(struct conn *c);
 void conn_complain(struct conn *c, const char *what);
 
 void conns_tick(struct loop *loop);
+void conns_review(void);
 void conns_resume(struct loop *loop);
 void conns_flush(struct loop *loop);
 void conns_drain(struct loop *loop);

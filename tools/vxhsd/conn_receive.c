@@ -7,6 +7,7 @@
 #include "backend.h"
 #include "conn.h"
 #include "conn_parts.h"
+#include "tls.h"
 
 #define CAREFUL_BYTES	16384		/* of one receive, when memory is short */
 
@@ -235,6 +236,38 @@ static void take_received(struct conn *c, const u8 *data, size_t len)
 	conn_take(c, data, len);
 }
 
+/* A receive failed with EIO: with TLS, because of a record that is not data. */
+static void take_record(struct conn *c)
+{
+	switch (ktls_take_record(c->fd)) {
+	case KTLS_NONE:
+		break;
+	case KTLS_EOF:
+		conn_eof(c);
+		break;
+	case KTLS_OTHER:
+		conn_complain(c, "it sent a TLS record that is neither data nor the end");
+		conn_close(c);
+		break;
+	}
+}
+
+static void receive_failed(struct conn *c, int res)
+{
+	if (res == -ENOBUFS || res == -ECANCELED || res == -EAGAIN ||
+	    res == -EINTR)
+		return;
+	if (c->who && res == -EIO && c->life == CONN_OPEN) {
+		/* It stays where it is while we wait, and fails us again. */
+		if (!c->wait)
+			take_record(c);
+		return;
+	}
+	if (c->who && res == -EBADMSG)
+		conn_complain(c, "a TLS record is not authentic");
+	conn_close(c);
+}
+
 static void received(struct op *op, int res, unsigned int flags)
 {
 	struct conn *c = (struct conn *)((char *)op -
@@ -249,9 +282,8 @@ static void received(struct op *op, int res, unsigned int flags)
 			      (size_t)res);
 	else if (!res && c->life == CONN_OPEN && !c->wait)
 		conn_eof(c);	/* else it is heard again, after the stash */
-	else if (res < 0 && res != -ENOBUFS && res != -ECANCELED &&
-		 res != -EAGAIN && res != -EINTR)
-		conn_close(c);
+	else if (res < 0)
+		receive_failed(c, res);
 
 	if (flags & IORING_CQE_F_BUFFER)
 		loop_rx_return(loop, id);

@@ -81,13 +81,14 @@ static void forget(struct use **place)
 static struct use *remember(struct conn *c, struct use **place,
 			    const char *name)
 {
+	unsigned int rights;
 	struct export *x;
 
 	forget(place);
 	control_lock();
-	x = export_find(name);
+	x = export_find_for(conn_who(c), name, &rights);
 	if (x)
-		*place = use_new(c->loop, x, NULL, NULL);
+		*place = use_new(c->loop, x, NULL, NULL, conn_who(c));
 	control_unlock();
 	return *place;
 }
@@ -105,6 +106,7 @@ static struct use *find_use(struct conn *c, const char *name)
 		return NULL;
 	place = &q->uses[hash64(0, name, strlen(name)) % NR_USES];
 	if (*place && !strcmp((*place)->export->name, name) &&
+	    atomic_load(&(*place)->rights) &&
 	    !atomic_load(&(*place)->export->removed))
 		return *place;
 	return remember(c, place, name);
@@ -153,10 +155,11 @@ static u16 prepare_io(struct conn *c, struct io *io,
 static u16 check_ready(const struct io *io, const struct vxhs_v34_msg *msg)
 {
 	const char *name = vdisk_name(&io->hdr.v34, msg);
+	unsigned int rights;
 	bool found;
 
 	control_lock();
-	found = name && export_find(name);
+	found = name && export_find_for(conn_who(io->conn), name, &rights);
 	control_unlock();
 	return found ? VXHS_ST_OK : VXHS_ST_NOT_FOUND;
 }
@@ -196,6 +199,7 @@ static void answer_stat(struct conn *c, struct io *io)
 	bool first = io->first;
 	struct vxhs_v34_msg msg;
 	u64 features, size = 0;
+	unsigned int rights;
 	struct export *x;
 	const char *name;
 	u16 min, max, version;
@@ -203,7 +207,7 @@ static void answer_stat(struct conn *c, struct io *io)
 	vxhs_v34_get(&io->hdr.v34, &msg);
 	name = vdisk_name(&io->hdr.v34, &msg);
 	control_lock();
-	x = name ? export_find(name) : NULL;
+	x = name ? export_find_for(conn_who(c), name, &rights) : NULL;
 	if (x)
 		size = atomic_load(&x->size);
 	else if (!io->status)

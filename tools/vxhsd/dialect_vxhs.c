@@ -438,7 +438,7 @@ static void vxhs_closing(struct conn *c)
 	if (!n->lane)
 		return;
 	n->lane->conn = NULL;
-	lane_end(n->lane, false);
+	lane_end(n->lane, c->cut);
 }
 
 static void vxhs_freed(struct conn *c)

@@ -352,10 +352,32 @@ static void resize_all(const struct export_spec *specs)
 	}
 }
 
+/* Under control_lock().  Who has lost a right loses what he has by it. */
+static void set_list(struct export *x, struct export_spec *spec)
+{
+	struct acl *old = x->spec->allow;
+
+	x->spec->allow = spec->allow;
+	spec->allow = old;
+	open_review(x);
+}
+
+/* What is removed keeps nobody out who was let in: it only ends. */
+static void set_lists(struct export_spec *specs)
+{
+	struct export *x;
+
+	for (; specs; specs = specs->next) {
+		x = find_in(table, specs->name);
+		if (x)
+			set_list(x, specs);
+	}
+}
+
 /**
  * exports_reload - make the exports what the configuration says, the first
  * time and later
- * @config: complete, command line included
+ * @config: complete, command line included; its lists of rights are taken
  * @err: why nothing was changed
  *
  * What is no longer there takes no new OPEN and goes when nobody uses it.
@@ -378,6 +400,7 @@ int exports_reload(const struct config *config, struct err *err)
 	for (x = table; x; x = x->next)
 		if (atomic_load(&x->refs))
 			set_removed(x, !wanted(config->exports, x->name));
+	set_lists(config->exports);
 	while (fresh) {
 		x = fresh;
 		fresh = x->next;
@@ -464,6 +487,25 @@ struct export *export_find(const char *name)
 	struct export *x = find_in(table, name);
 
 	return x && !atomic_load(&x->removed) ? x : NULL;
+}
+
+/**
+ * export_find_for - the export of a name, if it exists for somebody
+ * @who: his identity; NULL without TLS
+ * @name: the name
+ * @rights: his
+ *
+ * What he has no right to he cannot tell from what is not there.
+ *
+ * Context: control_lock() held.
+ */
+struct export *export_find_for(const char *who, const char *name,
+			       unsigned int *rights)
+{
+	struct export *x = export_find(name);
+
+	*rights = x ? acl_rights(x->spec->allow, who) : 0;
+	return *rights ? x : NULL;
 }
 
 /**

@@ -110,6 +110,8 @@ struct open {
  * @lane: NULL for v34
  * @loop: the connection's
  * @refs: the connection's and one per I/O; the loop's thread only
+ * @who: the connection's identity, for v34 with TLS, else NULL
+ * @rights: for v34; written under control_lock(), read by every I/O
  * @inflight: I/O that may still change the vdisk; written by the loop's
  *	thread, read by whoever waits for a fence.  It is raised before and
  *	looked at after what can forbid the I/O is looked at or changed, both
@@ -122,6 +124,8 @@ struct use {
 	struct lane *lane;
 	struct loop *loop;
 	unsigned int refs;
+	const char *who;
+	atomic_uint rights;
 	atomic_uint inflight;
 };
 
@@ -136,6 +140,8 @@ void exports_close(void);
 void exports_sweep(void);
 
 struct export *export_find(const char *name);
+struct export *export_find_for(const char *who, const char *name,
+			       unsigned int *rights);
 u64 export_tries(const char *name);
 struct export *export_next(struct export *x);
 struct export *export_unstored(const struct store *st, u64 *wait_us);
@@ -148,12 +154,13 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 void export_update_exclusive(struct export *x);
 void export_end_grace(struct export *x);
 void open_release(struct open *o);
+void open_review(struct export *x);
 void open_put(struct open *o);
 void open_give_up(struct open *o);
 bool open_must_wait(const struct open *o);
 
 struct use *use_new(struct loop *loop, struct export *x, struct open *open,
-		    struct lane *lane);
+		    struct lane *lane, const char *who);
 void use_put(struct use *use);
 u16 use_verdict(const struct use *use, const struct io *io);
 

@@ -187,11 +187,43 @@ bool lease_is_held(const struct export *x)
 	return x->lease.record.state == LEASE_HELD;
 }
 
-/** lease_is_of - was this session the last that could write alone? */
+/* An address says nothing of who it is, an identity does. */
+static void owner_text(const struct session *s, char text[INET6_ADDRSTRLEN])
+{
+	unsigned int i;
+	int n;
+
+	if (!s->who) {
+		identity_format(s->peer, text);
+		return;
+	}
+	n = sprintf(text, "id-");
+	for (i = 0; i < sizeof(s->peer); i++)
+		n += sprintf(text + n, "%02x", s->peer[i]);
+}
+
+static bool is_owner(const struct lease_record *r, const struct session *s)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (!s->who)
+		return true;
+	owner_text(s, text);
+	return !strcmp(r->address, text);
+}
+
+/**
+ * lease_is_of - was this session the last that could write alone?
+ *
+ * What a session and a host call themselves is no proof; where there is one,
+ * it counts as well.
+ */
 bool lease_is_of(const struct export *x, const struct session *s)
 {
-	return x->lease.record.session == s->id &&
-	       !memcmp(x->lease.record.host, s->host_id, 16);
+	const struct lease_record *r = &x->lease.record;
+
+	return r->session == s->id && !memcmp(r->host, s->host_id, 16) &&
+	       is_owner(r, s);
 }
 
 /**
@@ -213,7 +245,7 @@ static void own(struct lease_record *r, const struct session *s)
 	r->session = s->id;
 	memcpy(r->host, s->host_id, sizeof(r->host));
 	memset(r->address, 0, sizeof(r->address));
-	identity_format(s->peer, r->address);
+	owner_text(s, r->address);
 	r->kato_ms = s->kato_ms;
 	r->state = LEASE_HELD;
 }

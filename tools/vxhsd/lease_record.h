@@ -37,7 +37,8 @@ enum lease_state {
  * @state: as above
  * @since: of @state and @number, seconds since 1970; 0: not known
  * @instance: the server process in which the owner opened it; 0: not known
- * @address: the owner's, without a port; may be empty
+ * @address: the owner's, without a port; with TLS "id-" and what is made of its
+ *	identity; may be empty
  * @name: the vdisk's; may be empty
  * @serial: grows with each change, whichever server makes it; 0: not known
  *

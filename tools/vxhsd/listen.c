@@ -11,6 +11,7 @@
 #include "conn.h"
 #include "listen.h"
 #include "log.h"
+#include "tls.h"
 
 struct listener {
 	struct op op;
@@ -22,14 +23,14 @@ struct listener {
 struct arrival {
 	struct msg msg;
 	int fd;
+	struct tls_who *who;
 };
 
 /* Made before the threads start, freed after they ended. */
 static struct listener *listeners;
 
-/* The first loop's thread only. */
-static unsigned int next_loop;
-static bool stopped;
+static atomic_uint next_loop;
+static bool stopped;		/* the first loop's thread only */
 
 /* Binding */
 
@@ -165,35 +166,73 @@ static void arrived(struct loop *loop, struct msg *msg)
 {
 	struct arrival *a = (struct arrival *)msg;
 
-	conn_adopt(loop, a->fd);
+	conn_adopt(loop, a->fd, a->who);
 	free(a);
+}
+
+/**
+ * listeners_forget - an accepted socket does not become a connection
+ * @fd: the socket
+ *
+ * Any thread.
+ */
+void listeners_forget(int fd)
+{
+	atomic_fetch_sub(&nr_conns_total, 1);
+	close(fd);
+}
+
+static void send_to(struct loop *loop, int fd, struct tls_who *who)
+{
+	struct arrival *a = malloc(sizeof(*a));
+
+	if (!a) {
+		tls_who_free(who);
+		listeners_forget(fd);
+		return;
+	}
+	a->msg.fn = arrived;
+	a->fd = fd;
+	a->who = who;
+	loop_send(loop, &a->msg);
+}
+
+static struct loop *choose_loop(void)
+{
+	return &loops[atomic_fetch_add(&next_loop, 1) % nr_loops];
+}
+
+/**
+ * listeners_hand_over - an accepted socket becomes a connection
+ * @fd: the socket
+ * @who: is at the other end; belongs to the connection
+ *
+ * Any thread.
+ */
+void listeners_hand_over(int fd, struct tls_who *who)
+{
+	send_to(choose_loop(), fd, who);
 }
 
 static void deal_out(int fd)
 {
-	struct loop *loop = &loops[next_loop++ % nr_loops];
-	struct arrival *a;
+	struct loop *loop;
 
 	if (atomic_fetch_add(&nr_conns_total, 1) >= max_conns) {
 		log_peer("a connection is refused: %u are open, which is the limit",
 			 max_conns);
-		goto refuse;
-	}
-	if (loop == &loops[0]) {
-		conn_adopt(loop, fd);
+		listeners_forget(fd);
 		return;
 	}
-	a = malloc(sizeof(*a));
-	if (!a)
-		goto refuse;
-	a->msg.fn = arrived;
-	a->fd = fd;
-	loop_send(loop, &a->msg);
-	return;
-
-refuse:
-	atomic_fetch_sub(&nr_conns_total, 1);
-	close(fd);
+	if (tls_on()) {
+		tls_handshake(fd);
+		return;
+	}
+	loop = choose_loop();
+	if (loop == &loops[0])
+		conn_adopt(loop, fd, NULL);
+	else
+		send_to(loop, fd, NULL);
 }
 
 static void accepted(struct op *op, int res, unsigned int flags);

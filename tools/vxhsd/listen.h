@@ -11,4 +11,8 @@ void listeners_start(void);
 void listeners_stop(void);
 void listeners_tick(struct loop *loop);
 
+struct tls_who;
+void listeners_hand_over(int fd, struct tls_who *who);
+void listeners_forget(int fd);
+
 #endif /* _VXHSD_LISTEN_H */

@@ -63,8 +63,12 @@ void log_error(const char *fmt, ...)
 	va_end(ap);
 }
 
-/** log_peer - what a peer did; at most PEER_LINES a second, for it may lie */
-void log_peer(const char *fmt, ...)
+/**
+ * log_peer - what a peer did; at most PEER_LINES a second, for it may lie
+ *
+ * Return: whether it was said
+ */
+bool log_peer(const char *fmt, ...)
 {
 	unsigned int dropped = 0;
 	u64 now = now_us();
@@ -88,8 +92,9 @@ void log_peer(const char *fmt, ...)
 	if (dropped)
 		log_info("%u messages about peers were left out", dropped);
 	if (!show)
-		return;
+		return false;
 	va_start(ap, fmt);
 	put_line("", fmt, ap);
 	va_end(ap);
+	return true;
 }

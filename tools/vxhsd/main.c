@@ -10,7 +10,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "config.h"
+#include "conn.h"
 #include "export.h"
 #include "identity.h"
 #include "listen.h"
@@ -18,6 +20,7 @@
 #include "loop.h"
 #include "session.h"
 #include "store.h"
+#include "tls.h"
 
 #define VERSION		"0.1.0"
 #define LEAVE_US	5000000
@@ -113,14 +116,25 @@ static void notify_ready(void)
 
 static void reload(int argc, char **argv)
 {
+	struct tls_creds *creds = NULL;
 	struct config config;
 	struct err err = { 0 };
 
 	if (load_config(&config, argc, argv, &err) ||
-	    exports_reload(&config, &err))
+	    tls_reload(&config.tls, &creds, &err) ||
+	    exports_reload(&config, &err)) {
 		log_error("nothing is changed: %s", err.text);
-	else
+		if (creds)
+			tls_creds_put(creds);
+	} else {
 		log_info("exports are those of the configuration");
+		if (audit_reopen(config.audit, &err))
+			log_error("%s; the old one stays", err.text);
+		if (creds) {
+			tls_creds_use(creds);
+			conns_review();
+		}
+	}
 	config_free(&config);
 }
 
@@ -183,6 +197,7 @@ static int end(const sigset_t *signals)
 	leases_keep();
 	let_clients_leave(signals);
 	listeners_stop();
+	tls_stop();
 	loops_drain(now_us() + DRAIN_US);
 
 	/* A disk that hangs must not keep us. */
@@ -195,6 +210,7 @@ static int end(const sigset_t *signals)
 	}
 	loops_stop();
 	sessions_close();
+	audit_stop();
 	ok = exports_sync();
 	stores_stop();
 	exports_close();
@@ -231,6 +247,8 @@ int main(int argc, char **argv)
 
 	identity_init(config.state_dir);
 	if (exports_reload(&config, &err) ||
+	    audit_start(config.audit, &err) ||
+	    tls_start(&config.tls, &err) ||
 	    listeners_bind(config.listens, &err) ||
 	    loops_start(config.threads, &err)) {
 		ret = fail(&err);

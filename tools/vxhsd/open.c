@@ -4,11 +4,25 @@
  */
 #include <stdlib.h>
 
+#include "audit.h"
 #include "export.h"
 #include "io.h"
 #include "log.h"
 #include "session.h"
 #include "store.h"
+
+static void note(const char *event, const struct session *s,
+		 const char *vdisk, const char *why)
+{
+	audit(&(struct audit){
+		.event = event,
+		.peer = s->name,
+		.identity = s->who,
+		.session = s->id,
+		.vdisk = vdisk,
+		.why = why,
+	});
+}
 
 /* Who has it open */
 
@@ -136,6 +150,7 @@ static void take_over(struct export *x, const struct session *s, u32 mode)
 
 		log_info("export %s: taken over from %s by %s", x->name,
 			 o->session->text, s->text);
+		note("take-over", s, x->name, o->session->text);
 		open_revoke(o);
 		o = next;
 	}
@@ -177,11 +192,23 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 			    const struct vxhs_open *want, struct open **out,
 			    bool *fresh)
 {
-	struct export *x = export_find(want->name);
+	bool take_over_it = want->options & VXHS_OPEN_TAKE_OVER;
 	struct open *o, *old;
+	unsigned int rights;
+	struct export *x;
 
-	if (!x)
+	x = export_find_for(s->who, want->name, &rights);
+	if (!x) {
+		note("denied", s, want->name,
+		     export_find(want->name) ? "no right" : "no such vdisk");
 		return VXHS_ST_NOT_FOUND;
+	}
+	if (want->mode != VXHS_OPEN_RO && !(rights & ACL_RW)) {
+		log_peer("export %s: refused to %s: it may only read",
+			 x->name, s->text);
+		note("denied", s, x->name, "no right to write");
+		return VXHS_ST_DENIED;
+	}
 	if (want->mode != VXHS_OPEN_RO && x->read_only)
 		return VXHS_ST_READ_ONLY;
 	if (!x->ours) {
@@ -190,9 +217,13 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 	}
 	if (want->lease && want->lease != x->lease.record.number)
 		return VXHS_ST_STALE;
-	if (!(want->options & VXHS_OPEN_TAKE_OVER) &&
-	    is_busy(x, s, want->mode))
-		return VXHS_ST_BUSY;
+	if (!(take_over_it && (rights & ACL_TAKE_OVER)) &&
+	    is_busy(x, s, want->mode)) {
+		if (!take_over_it)
+			return VXHS_ST_BUSY;
+		note("denied", s, x->name, "no right to take it over");
+		return VXHS_ST_DENIED;
+	}
 
 	old = session_find_open(s, x);
 	*fresh = !old;
@@ -218,6 +249,8 @@ enum vxhs_status open_vdisk(struct session *s, u32 epoch,
 		log_peer("export %s: open %s by %s, lease %llu", x->name,
 			 mode_text(want->mode), s->text,
 			 (unsigned long long)x->lease.record.number);
+	if (*fresh)
+		note("open", s, x->name, mode_text(want->mode));
 	*out = o;
 	return VXHS_ST_OK;
 }
@@ -262,6 +295,37 @@ static void release(struct open *o, bool keep_lease)
 void open_release(struct open *o)
 {
 	release(o, false);
+}
+
+static unsigned int needs(const struct open *o)
+{
+	return atomic_load(&o->mode) == VXHS_OPEN_RO ? ACL_RO : ACL_RW;
+}
+
+/**
+ * open_review - the rights to a vdisk have changed
+ * @x: whoever has it open without a right loses it, for good
+ *
+ * Context: control_lock() held.
+ */
+void open_review(struct export *x)
+{
+	const struct acl *list = x->spec->allow;
+	struct open *o, *next;
+	struct use *u;
+
+	for (o = x->opens; o; o = next) {
+		next = o->next;
+		if (acl_rights(list, o->session->who) & needs(o))
+			continue;
+		log_info("export %s: taken from %s, who has no right to it any more",
+			 x->name, o->session->text);
+		note("lost", o->session, x->name, "no right any more");
+		open_revoke(o);
+	}
+	for (u = x->uses; u; u = u->next)
+		if (!u->lane)
+			atomic_store(&u->rights, acl_rights(list, u->who));
 }
 
 /**
@@ -334,12 +398,14 @@ bool open_must_wait(const struct open *o)
  * @x: the export
  * @open: for the native dialect, else NULL
  * @lane: the same
+ * @who: the connection's identity, which lives as long; for v34 with TLS, else
+ *	NULL
  *
  * Context: the loop's thread, control_lock() held.
  * Return: with one reference, or NULL without memory
  */
 struct use *use_new(struct loop *loop, struct export *x, struct open *open,
-		    struct lane *lane)
+		    struct lane *lane, const char *who)
 {
 	struct use *use = calloc(1, sizeof(*use));
 
@@ -350,6 +416,8 @@ struct use *use_new(struct loop *loop, struct export *x, struct open *open,
 	use->lane = lane;
 	use->loop = loop;
 	use->refs = 1;
+	use->who = who;
+	atomic_store(&use->rights, acl_rights(x->spec->allow, who));
 	atomic_fetch_add(&x->refs, 1);
 	if (open)
 		atomic_fetch_add(&open->refs, 1);
@@ -413,6 +481,9 @@ u16 use_verdict(const struct use *use, const struct io *io)
 		return VXHS_ST_INVALID;
 	if (changes(io) && x->read_only)
 		return VXHS_ST_READ_ONLY;
+	if (!use->lane && !(atomic_load(&use->rights) &
+			    (changes(io) ? ACL_RW : ACL_RO)))
+		return VXHS_ST_DENIED;
 	/* v34 has no fences, and nothing says when it must stop. */
 	if (!use->lane && x->shared)
 		return VXHS_ST_BUSY;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit.h"
 #include "conn.h"
 #include "dialect.h"
 #include "log.h"
@@ -28,6 +29,7 @@ void session_put(struct session *s)
 		return;
 	free(s->lanes);
 	free(s->slots);
+	free(s->who);
 	free(s);
 }
 
@@ -249,17 +251,21 @@ static struct session *session_new(const struct vxhs_login *login,
 	if (!s)
 		return NULL;
 	s->lanes = calloc(login->lane_count, sizeof(*s->lanes));
-	if (!s->lanes) {
+	s->who = conn_who(c) ? strdup(conn_who(c)) : NULL;
+	if (!s->lanes || (conn_who(c) && !s->who)) {
+		free(s->who);
+		free(s->lanes);
 		free(s);
 		return NULL;
 	}
 	s->id = login->session_id;
 	memcpy(s->host_id, login->host_id, 16);
-	addr_identity((const struct sockaddr *)&c->peer, s->peer);
+	conn_owner(c, s->peer);
 	addr_format((const struct sockaddr *)&c->peer, s->name);
 	uuid_format(s->host_id, host);
-	snprintf(s->text, sizeof(s->text), "%s (session %016llx, host %s)",
-		 s->name, (unsigned long long)s->id, host);
+	snprintf(s->text, sizeof(s->text), "%s%s%s (session %016llx, host %s)",
+		 s->name, s->who ? ", " : "", s->who ? s->who : "",
+		 (unsigned long long)s->id, host);
 	s->lane_count = login->lane_count;
 	atomic_store(&s->epoch, login->epoch);
 	atomic_store(&s->refs, 1);
@@ -298,7 +304,7 @@ static bool same_client(const struct session *s,
 {
 	u8 peer[16];
 
-	addr_identity((const struct sockaddr *)&c->peer, peer);
+	conn_owner(c, peer);
 	return !memcmp(peer, s->peer, 16) &&
 	       !memcmp(login->host_id, s->host_id, 16);
 }
@@ -352,6 +358,21 @@ static u32 choose_kato(u32 wish)
 	return wish > KATO_MAX ? KATO_MAX : wish;
 }
 
+static void note(const struct vxhs_login *login, const struct conn *c,
+		 enum vxhs_status status)
+{
+	char peer[ADDR_TEXT];
+
+	addr_format((const struct sockaddr *)&c->peer, peer);
+	audit(&(struct audit){
+		.event = status ? "denied" : "login",
+		.peer = peer,
+		.identity = conn_who(c),
+		.session = login->session_id,
+		.why = status ? vxhs_status_text(status) : NULL,
+	});
+}
+
 /**
  * session_login - LOGIN: a connection becomes a lane
  * @login: what it says
@@ -390,6 +411,7 @@ enum vxhs_status session_login(const struct vxhs_login *login,
 		*kato_ms = s->kato_ms;
 	}
 	control_unlock();
+	note(login, c, status);
 	return status;
 }
 
@@ -406,7 +428,8 @@ static bool has_lanes(const struct session *s)
 /**
  * lane_end - a lane's connection closes, or said LOGOUT
  * @lane: whose frames are refused from now on
- * @logout: if it was the last one, the session ends here and now
+ * @logout: if it was the last one, the session ends here and now; also for
+ *	a client that is cut
  *
  * Context: the loop's thread.
  */

@@ -56,9 +56,10 @@ struct session {
 	/* Constant. */
 	u64 id;
 	u8 host_id[16];
-	u8 peer[16];			/* addr_identity() */
+	u8 peer[16];			/* conn_owner() */
 	char name[ADDR_TEXT];		/* for messages */
-	char text[ADDR_TEXT + UUID_TEXT + 40];	/* the same, at length */
+	char *who;			/* conn_who(), or NULL */
+	char text[ADDR_TEXT + UUID_TEXT + 296];	/* the same, at length */
 
 	/* Any thread. */
 	atomic_uint epoch;

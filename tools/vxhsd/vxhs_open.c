@@ -36,7 +36,7 @@ static struct use *find_session_handle(struct conn *c, u32 handle)
 	o = session_find_handle(n->lane->session, handle);
 	if (!o || o->epoch != n->lane->epoch)
 		return NULL;
-	return use_new(c->loop, o->export, o, n->lane);
+	return use_new(c->loop, o->export, o, n->lane, NULL);
 }
 
 static bool room_for(struct native *n, u32 slot)

@@ -1,0 +1,949 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""vxhsd with TLS: who comes in, who does not, and that their I/O is right.
+
+The kernel does the records. Where it cannot, a library does for the server
+what the kernel would do (tests/lib/softktls.c), and what only a kernel does is
+not looked at: `tests/vm/run -- tests/functional/vm_tls.py` does that."""
+
+import errno
+import json
+import os
+import random
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
+
+import vxhs
+from certs import Authority, Cert, certtool
+from harness import (TOP, Vxhsd, binary, check, equal, eventually, main,
+                     run_vxhsd, test, tmpdir)
+from vxhs import (BUSY, DENIED, NOT_FOUND, OK, RO, RW, RW_SHARED, STALE,
+                  TAKE_OVER, Closed, NativeClient, V34Client)
+
+NAME = 'server.example'
+SOFT = os.path.join(TOP, 'build', 'softktls.so')
+
+_shared = {}
+
+
+def kernel_has_tls():
+    with socket.socket() as sock:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, 31, b'tls')
+        except OSError as exc:
+            return exc.errno == errno.ENOTCONN
+    return True
+
+
+def under():
+    """What makes a server of ours do TLS on any kernel."""
+    if kernel_has_tls():
+        return ()
+    check(not os.environ.get('VXHS_KERNEL_TLS'), 'this kernel has no TLS')
+    libs = [SOFT]
+    ldd = subprocess.run(['ldd', binary()], stdout=subprocess.PIPE,
+                         check=True).stdout.decode()
+    libs = [line.split()[2] for line in ldd.splitlines()
+            if 'libasan' in line] + libs
+    return ('env', 'LD_PRELOAD=' + ' '.join(libs))
+
+
+class Lab:
+    """Certificates, and configurations made of them."""
+
+    def __init__(self):
+        self.dir = tmpdir()
+        self.ca = Authority(self.dir)
+        self.server = self.ca.issue('server', dns=NAME, server=True)
+        self.client = self.ca.issue('client', dns='client.example')
+        self.other = self.ca.issue('other', cn='other')
+
+    def config(self, exports='', path=None, **keys):
+        path = path or os.path.join(tmpdir(), 'vxhsd.conf')
+        keys = {'tls': 'x509', 'tls-cert': self.server.cert,
+                'tls-key': self.server.key, 'tls-ca': self.ca.cert,
+                **{key.replace('_', '-'): value
+                   for key, value in keys.items()}}
+        with open(path, 'w') as file:
+            file.write('[server]\n')
+            for key, value in keys.items():
+                if value is not None:
+                    file.write('%s = %s\n' % (key, value))
+            file.write(exports)
+        return path
+
+
+def lab():
+    if 'lab' not in _shared:
+        _shared['lab'] = Lab()
+    return _shared['lab']
+
+
+def start(config, *exports, **kw):
+    return Vxhsd(*exports, args=('--config', config), under=under(), **kw)
+
+
+def server():
+    if 'd' not in _shared:
+        _shared['d'] = start(lab().config(), 'disk0=memory,size=64M,allow=*:rw',
+                             'other=memory,size=16M,allow=*:rw')
+    _shared['d'].alive()
+    return _shared['d']
+
+
+def context(cert=None):
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.minimum_version = ssl.TLSVersion.TLSv1_3
+    c.load_verify_locations(lab().ca.cert)
+    if cert:
+        c.load_cert_chain(cert.cert, cert.key)
+    return c
+
+
+def connect(d, cert=None, ctx=None, source=None):
+    sock = vxhs.connect(d.addr, d.port, source=source)
+    return (ctx or context(cert)).wrap_socket(sock, server_hostname=NAME)
+
+
+def client(d, vdisk='disk0', cert=None, source=None, **kw):
+    kw.setdefault('kato', 5000)
+    sock = connect(d, cert or lab().client, source=source)
+    return NativeClient(d.addr, d.port, vdisk, sock=sock, **kw)
+
+
+def refused(d, why, cert=None, ctx=None):
+    """The server lets nobody in who comes like this, and says why."""
+    before = len(d.log())
+    try:
+        sock = connect(d, cert, ctx)
+        # With TLS 1.3 a client hears of it with the first byte it reads.
+        sock.sendall(vxhs.v34(vxhs.V34_STAT, 1, 'disk0'))
+        got = sock.recv(256)
+        sock.close()
+        check(not got, 'the server has answered')
+    except (ssl.SSLError, ConnectionError):
+        pass
+    eventually(lambda: why in d.log()[before:],
+               lambda: 'not "%s" but: %s' % (why, d.log()[before:]))
+    d.alive()
+
+
+# ------------------------------------------------------------------- x509
+
+
+@test
+def reads_and_writes():
+    d = server()
+    c = client(d)
+    status, g = c.open('disk0')
+    equal(status, OK, 'OPEN')
+    rng = random.Random(1)
+    want = {}
+    for _ in range(60):
+        offset = rng.randrange(0, 60 << 20) & ~4095
+        data = rng.randbytes(rng.choice((512, 4096, 65536, 1 << 20)))
+        equal(c.write(g.handle, offset, data), OK, 'WRITE')
+        equal(c.read(g.handle, offset, len(data)), (OK, data), 'READ')
+        want[offset] = data[:512]
+    for offset, data in want.items():
+        got = c.read(g.handle, offset, 512)
+        equal(got[0], OK, 'READ')
+        check(got[1] != bytes(512), 'the data are gone')
+    equal(c.logout(), OK, 'LOGOUT')
+    check('it is client.example, ' in d.log(), 'it does not say who came')
+
+
+@test
+def many_requests_at_once():
+    d = server()
+    c = client(d)
+    g = c.open('disk0')[1]
+    data = random.Random(2).randbytes(64 * 4096)
+    tags = [c.send(vxhs.WRITE, data[i * 4096:(i + 1) * 4096],
+                   handle=g.handle, offset=i * 4096) for i in range(64)]
+    for tag in tags:
+        equal(c.wait(tag)[0].status, OK, 'WRITE')
+    tags = [c.send(vxhs.READ, handle=g.handle, offset=i * 4096, length=4096)
+            for i in range(64)]
+    equal(b''.join(c.wait(tag)[1] for tag in tags), data)
+    equal(c.logout(), OK, 'LOGOUT')
+
+
+@test
+def every_cipher_works():
+    d = server()
+    for cipher in ('TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384',
+                   'TLS_CHACHA20_POLY1305_SHA256'):
+        before = len(d.log())
+        with TlsPipe(d, '-ciphersuites', cipher, '-cert', lab().client.cert,
+                     '-key', lab().client.key) as pipe:
+            c = V34Client(d.addr, d.port, sock=pipe.sock)
+            equal(c.stat(), (0, 64 << 20), cipher)
+            data = os.urandom(200000)
+            equal(c.write(4096, data), 0, cipher)
+            equal(c.read(4096, len(data)), (0, data), cipher)
+        name = cipher.split('_')[1:3]
+        check(name[0].title() in d.log()[before:] or
+              name[0] in d.log()[before:], 'another cipher was used')
+
+
+class TlsPipe:
+    """A connection of openssl s_client, which can what ssl cannot."""
+
+    def __init__(self, d, *args):
+        self.sock, theirs = socket.socketpair()
+        self.sock.settimeout(20)
+        self.process = subprocess.Popen(
+            ['openssl', 's_client', '-quiet', '-tls1_3', '-connect',
+             '%s:%d' % (d.addr, d.port), *args],
+            stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
+        theirs.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.sock.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@test
+def a_frame_may_be_spread_over_records():
+    d = server()
+    c = V34Client(d.addr, d.port, sock=connect(d, lab().client))
+    for byte in vxhs.v34(vxhs.V34_STAT, 7, 'disk0'):
+        c.sock.sendall(bytes([byte]))
+    msg, payload = c.recv()
+    equal((msg.cookie, vxhs.kvset_size(payload)), (7, 64 << 20))
+    c.close()
+
+
+@test
+def the_last_words_are_still_answered():
+    d = server()
+    sock = connect(d, lab().client)
+    sock.sendall(vxhs.v34(vxhs.V34_STAT, 1, 'disk0') +
+                 vxhs.v34(vxhs.V34_READ, 2, 'disk0', size=1 << 20))
+    # close_notify, without a FIN: unwrap() waits for the server's, so only
+    # what it sends is wanted.
+    sock.settimeout(20)
+    c = V34Client(d.addr, d.port, sock=sock)
+    c.recv()
+    equal(len(c.recv()[1]), 1 << 20)
+    try:
+        sock.unwrap()
+    except (OSError, ssl.SSLError):
+        pass
+    d.alive()
+
+
+def closed_because(d, before, why):
+    """What the kernel found is logged; what softktls.c found is not."""
+    if kernel_has_tls():
+        eventually(lambda: why in d.log()[before:],
+                   lambda: 'not "%s" but: %s' % (why, d.log()[before:]))
+    d.alive()
+
+
+class Raw:
+    """A client whose records can be seen, and changed, on their way."""
+
+    def __init__(self, d, cert):
+        self.sock = vxhs.connect(d.addr, d.port)
+        self.inner, self.outer = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context(cert).wrap_bio(self.inner, self.outer,
+                                          server_hostname=NAME)
+        while True:
+            try:
+                self.tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.outer.read())
+                self.inner.write(self.sock.recv(65536))
+        self.sock.sendall(self.outer.read())
+
+    def record(self, data):
+        self.tls.write(data)
+        return bytearray(self.outer.read())
+
+    def read(self, n):
+        while True:
+            try:
+                return self.tls.read(n)
+            except ssl.SSLWantReadError:
+                got = self.sock.recv(65536)
+                if not got:
+                    return b''
+                self.inner.write(got)
+
+
+@test
+def no_bit_of_a_record_may_change():
+    d = server()
+    stat = vxhs.v34(vxhs.V34_STAT, 1, 'disk0')
+    size = len(Raw(d, lab().client).record(stat))
+    rng = random.Random(3)
+    # Not the length: a record that is not complete is waited for.
+    places = [0, 1, 2, 5, size - 1] + [rng.randrange(5, size)
+                                       for _ in range(10)]
+    for place in places:
+        before = len(d.log())
+        c = Raw(d, lab().client)
+        good = c.record(stat)
+        c.sock.sendall(good)
+        equal(len(c.read(256)), 256)
+        c.read(256)
+        bad = c.record(stat)
+        bad[place] ^= 1 << rng.randrange(8)
+        c.sock.sendall(bad)
+        equal(c.read(1), b'', 'byte %d of a record has changed' % place)
+        c.sock.close()
+        if place >= 5:
+            closed_because(d, before, 'a TLS record is not authentic')
+
+
+@test
+def a_record_does_not_come_twice():
+    d = server()
+    c = Raw(d, lab().client)
+    stat = c.record(vxhs.v34(vxhs.V34_STAT, 1, 'disk0'))
+    c.sock.sendall(stat)
+    equal(len(c.read(256)), 256)
+    c.read(256)
+    c.sock.sendall(stat)
+    equal(c.read(1), b'')
+    c.sock.close()
+
+
+@test
+def a_key_update_ends_the_lane():
+    d = server()
+    before = len(d.log())
+    with subprocess.Popen(
+            ['openssl', 's_client', '-tls1_3', '-connect', '%s:%d' %
+             (d.addr, d.port), '-cert', lab().client.cert, '-key',
+             lab().client.key], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        eventually(lambda: 'it is client.example' in d.log()[before:],
+                   'the handshake never ended')
+        while b'Verify return code' not in process.stdout.readline():
+            pass
+        process.stdin.write(b'K\n')
+        process.stdin.flush()
+        # It ends when the server has closed the connection.
+        process.wait(20)
+    closed_because(d, before, 'neither data nor the end')
+
+
+@test
+def the_session_is_the_identitys():
+    d = server()
+    a = client(d, session=77, lanes=2)
+    # From elsewhere, and with the same certificate.
+    b = client(d, session=77, lanes=2, lane=1, source='127.0.0.9')
+    equal(b.ping(), OK)
+    c = client(d, session=77, lanes=2, lane=1, cert=lab().other, login=False)
+    equal(c.login(1, 1, 2), DENIED, 'somebody else in the session')
+    equal(a.ping(), OK)
+    for x in (a, b, c):
+        x.close()
+
+
+@test
+def no_certificate():
+    refused(server(), 'it has no certificate')
+
+
+@test
+def certificate_of_another_authority():
+    ca = Authority(tmpdir(), 'ca2')
+    refused(server(), 'is refused: ', ca.issue('client', cn='client.example'))
+
+
+@test
+def self_signed_certificate():
+    c = Cert(tmpdir(), 'self')
+    c.fill('cn = "client.example"', 'tls_www_client', 'signing_key',
+           'expiration_days = 1')
+    certtool('--generate-self-signed', '--load-privkey', c.key, '--template',
+             c.template, '--outfile', c.cert)
+    refused(server(), 'is refused: ', c)
+
+
+@test
+def expired_certificate():
+    refused(server(), 'expired', lab().ca.issue(
+        'old', cn='client.example', days='expiration_date = '
+        '"2020-01-02 00:00:00"', lines=('activation_date = '
+                                        '"2020-01-01 00:00:00"',)))
+
+
+@test
+def certificate_not_valid_yet():
+    refused(server(), 'not yet valid', lab().ca.issue(
+        'early', cn='client.example', days='expiration_date = '
+        '"2090-01-02 00:00:00"', lines=('activation_date = '
+                                        '"2090-01-01 00:00:00"',)))
+
+
+@test
+def certificate_of_a_server():
+    refused(server(), 'is refused: ', lab().server)
+
+
+@test
+def certificate_without_a_usable_name():
+    refused(server(), 'could be an identity',
+            lab().ca.issue('space', cn='two words'))
+
+
+@test
+def certificates_with_odd_names():
+    d = server()
+    for n, (keys, who) in enumerate((
+            ({'cn': 'a', 'dns': 'b.example'}, 'b.example'),
+            ({'cn': 'c', 'lines': ('ip_address = "192.0.2.1"',
+                                   'uri = "http://%s"' % ('x' * 400))}, 'c'),
+            ({'cn': 'd', 'lines': ('email = "x@y.example"',
+                                   'dns_name = "e.example"',
+                                   'dns_name = "f.example"')}, 'e.example'),
+            ({'cn': 'client.example'}, 'client.example'))):
+        before = len(d.log())
+        client(d, cert=lab().ca.issue('odd%d' % n, **keys)).logout()
+        check('it is %s, ' % who in d.log()[before:], d.log()[before:])
+    refused(d, 'could be an identity', lab().ca.issue(
+        'long', cn='g', dns='h' * 60 + ('.' + 'h' * 60) * 4))
+
+
+@test
+def revoked_certificate():
+    bad = lab().ca.issue('bad', cn='bad')
+    crl = lab().ca.revoke(os.path.join(tmpdir(), 'crl.pem'), bad)
+    with start(lab().config(tls_crl=crl), 'disk0=memory,size=1M,allow=*:rw') as d:
+        refused(d, 'revoked', bad)
+        client(d).logout()
+
+
+# certtool reads local time.
+os.environ['TZ'] = 'UTC'
+
+
+def date(when):
+    return '"%s"' % time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(when))
+
+
+def crl_of(since, until):
+    return lab().ca.revoke(
+        os.path.join(tmpdir(), 'crl.pem'), when='crl_this_update_date = %s\n'
+        'crl_next_update_date = %s' % (date(since), date(until)))
+
+
+@test
+def a_certificate_that_expires_ends_the_lane():
+    d = server()
+    # Long enough to come in, on a machine that is busy.
+    cert = lab().ca.issue('short', cn='short', days='expiration_date = ' +
+                          date(time.time() + 5))
+    c = client(d, cert=cert, kato=60000)
+    equal(c.ping(), OK)
+    check(vxhs.is_closed(c.sock, 20), 'it is still there')
+    eventually(lambda: 'short is cut: its certificate has expired' in d.log(),
+               'it does not say so')
+    c.close()
+
+
+@test
+def tls_1_2():
+    ctx = context(lab().client)
+    ctx.minimum_version = ctx.maximum_version = ssl.TLSVersion.TLSv1_2
+    refused(server(), 'TLS is refused: ', ctx=ctx)
+
+
+@test
+def no_tls_at_all():
+    d = server()
+    before = len(d.log())
+    for hello in (vxhs.v34(vxhs.V34_STAT, 1, 'disk0'), b'GET / HTTP/1.1\r\n\r\n',
+                  bytes(300)):
+        sock = vxhs.connect(d.addr, d.port)
+        sock.sendall(hello)
+        sock.settimeout(10)
+        try:
+            while True:
+                got = sock.recv(4096)
+                if not got:
+                    break
+                # At most an alert, in the clear.
+                check(got[0] == 21, 'it has answered %r' % got[:16])
+        except ConnectionError:
+            pass
+        sock.close()
+    eventually(lambda: d.log()[before:].count('TLS is refused: ') == 3,
+               'not all were refused')
+
+
+@test
+def half_a_handshake_holds_up_nobody():
+    d = server()
+    # Less than one address may have at a time.
+    socks = [vxhs.connect(d.addr, d.port, source='127.0.0.7')
+             for _ in range(70)]
+    for sock in socks:
+        try:
+            sock.sendall(b'\x16\x03\x01\x02')
+        except ConnectionError:
+            pass
+    eventually(lambda: 'of its address at a time' in d.log(),
+               'nobody was refused')
+    client(d).logout()
+    for sock in socks:
+        sock.close()
+    client(d).logout()
+
+
+@test
+def a_slow_handshake_ends():
+    d = server()
+    sock = vxhs.connect(d.addr, d.port)
+    sock.sendall(b'\x16\x03\x01')
+    sock.settimeout(30)
+    try:
+        equal(sock.recv(1), b'')
+    except ConnectionError:
+        pass
+    check('its handshake took too long' in d.log(), 'it does not say so')
+
+
+@test
+def the_server_ends_with_handshakes_under_way():
+    with start(lab().config(), 'disk0=memory,size=1M,allow=*:rw') as d:
+        socks = [vxhs.connect(d.addr, d.port) for _ in range(5)]
+        c = client(d)
+        for sock in socks:
+            sock.sendall(b'\x16')
+        c.close()
+
+
+# -------------------------------------------------------------------- psk
+
+
+def psk_file(text, mode=0o600):
+    path = os.path.join(tmpdir(), 'psk')
+    with open(path, 'w') as file:
+        file.write(text)
+    os.chmod(path, mode)
+    return path
+
+
+def psk_config(path):
+    return lab().config(tls='psk', tls_cert=None, tls_key=None, tls_ca=None,
+                        tls_psk=path)
+
+
+def psk_server():
+    if 'psk' not in _shared:
+        _shared['key'] = os.urandom(32).hex()
+        path = psk_file('# hosts\nhost1:%s\nhost2:%s\n' %
+                        (_shared['key'], os.urandom(32).hex()))
+        _shared['psk'] = start(psk_config(path), 'disk0=memory,size=16M,allow=host1:rw')
+    return _shared['psk']
+
+
+@test
+def psk():
+    d = psk_server()
+    with TlsPipe(d, '-psk_identity', 'host1', '-psk', _shared['key']) as pipe:
+        c = NativeClient(d.addr, d.port, sock=pipe.sock, kato=5000)
+        g = c.open('disk0')[1]
+        data = os.urandom(100 * 4096)
+        equal(c.write(g.handle, 0, data), OK, 'WRITE')
+        equal(c.read(g.handle, 0, len(data)), (OK, data), 'READ')
+        equal(c.logout(), OK)
+    check('it is host1, ' in d.log(), 'it does not say who came')
+
+
+@test
+def wrong_psk_looks_like_an_unknown_identity():
+    d = psk_server()
+    said = []
+    for name in ('host1', 'nobody'):
+        before = len(d.log())
+        with TlsPipe(d, '-psk_identity', name, '-psk', 'ab' * 32) as pipe:
+            equal(pipe.sock.recv(1), b'', name)
+        said.append(eventually(
+            lambda: [line.split(': ', 2)[2] for line in
+                     d.log()[before:].splitlines() if 'TLS is refused' in line],
+            'nobody was refused'))
+    equal(said[0], said[1])
+
+
+# ------------------------------------------------------------------ lists
+
+LISTS = """
+[export a]
+target = memory
+size = 16M
+allow = client.example:rw
+allow = other:ro
+
+[export b]
+target = memory
+size = 16M
+allow = other:rw+take-over
+allow = third:rw
+allow = *:ro
+
+[export c]
+target = memory
+size = 16M
+"""
+
+
+def third():
+    if 'third' not in _shared:
+        _shared['third'] = lab().ca.issue('third', cn='third')
+    return _shared['third']
+
+
+def lists():
+    if 'lists' not in _shared:
+        _shared['lists'] = start(lab().config(LISTS))
+    _shared['lists'].alive()
+    return _shared['lists']
+
+
+def status_of(c, name, mode, options=0):
+    return c.open(name, mode, options, patience=0)[0]
+
+
+@test
+def rights_of_native_clients():
+    d = lists()
+    mine, other, thirds = (client(d, 'b', cert) for cert in (
+        lab().client, lab().other, third()))
+    equal(status_of(mine, 'a', RW), OK)
+    equal(status_of(other, 'a', RO), OK)
+    equal(status_of(other, 'a', RW), DENIED)
+    equal(status_of(other, 'a', RW_SHARED), DENIED)
+    equal(status_of(thirds, 'a', RO), NOT_FOUND)
+    equal(status_of(mine, 'b', RO), OK)
+    equal(status_of(mine, 'b', RW), DENIED)
+    equal(status_of(other, 'b', RW), OK)
+    equal(status_of(thirds, 'b', RW), BUSY)
+    equal(status_of(thirds, 'b', RW, TAKE_OVER), DENIED)
+    equal(other.ping(), OK)
+    equal(other.logout(), OK)
+    equal(status_of(thirds, 'b', RW, TAKE_OVER), OK)
+    other = client(d, 'b', lab().other)
+    equal(status_of(other, 'b', RW), BUSY)
+    equal(status_of(other, 'b', RW, TAKE_OVER), OK)
+    for c in (mine, other, thirds):
+        equal(c.logout(), OK)
+
+
+@test
+def what_is_forbidden_does_not_exist():
+    d = lists()
+    said = []
+    for name in ('a', 'c', 'z'):
+        # The same of all but the name: that is what was asked.
+        c = V34Client(d.addr, d.port, name, sock=connect(d, third()))
+        c.cookie = 5
+        replies = [c.call(vxhs.V34_STAT), c.call(vxhs.V34_READY),
+                   c.call(vxhs.V34_READ, size=4096),
+                   c.call(vxhs.V34_WRITE, size=4096, payload=bytes(4096))]
+        c.close()
+        n = client(d, name, third())
+        rsp, body = n.call(vxhs.OPEN, vxhs.open_body(name, RO))
+        said.append((
+            [(msg._replace(target=b''), body) for msg, body in replies],
+            n.stat._replace(target=b''), n.stat_payload,
+            rsp._replace(server_us=0), body))
+        n.logout()
+    equal(said[0], said[2])
+    equal(said[1], said[2])
+
+
+@test
+def rights_of_v34_clients():
+    d = lists()
+    c = V34Client(d.addr, d.port, 'a', sock=connect(d, lab().client))
+    o = V34Client(d.addr, d.port, 'a', sock=connect(d, lab().other))
+    data = os.urandom(8192)
+    equal(c.write(0, data), 0)
+    equal(o.read(0, 8192), (0, data))
+    check(o.write(0, bytes(8192)), 'a WRITE without a right')
+    equal(c.read(0, 8192), (0, data))
+    c.close()
+    o.close()
+
+
+@test
+def nobody_comes_back_as_somebody_else():
+    config = lab().config()
+    path = os.path.join(tmpdir(), 'disk')
+    export = path + ',size=16M,allow=*:rw'
+    first = start(config, 'd=' + export)
+    a = client(first, 'd', session=99, kato=20000)
+    equal(status_of(a, 'd', RW), OK)
+    first.kill()
+    a.close()
+    with start(config, 'd=' + export, state_dir=first.dir) as d:
+        b = client(d, 'd', lab().other, session=99, epoch=2)
+        equal(status_of(b, 'd', RW), BUSY, 'somebody else')
+        equal(b.logout(), OK)
+        a = client(d, 'd', session=99, epoch=2, kato=20000)
+        equal(status_of(a, 'd', RW), OK, 'the owner')
+        equal(a.logout(), OK)
+
+
+# ----------------------------------------------------------------- SIGHUP
+
+
+def reload(d, expect):
+    before = len(d.log())
+    d.signal(signal.SIGHUP)
+    eventually(lambda: expect in d.log()[before:],
+               lambda: 'no "%s" in: %s' % (expect, d.log()[before:]))
+
+
+DONE = 'exports are those of the configuration'
+
+
+@test
+def a_right_that_is_lost_ends_what_it_was_for():
+    path = lab().config(LISTS)
+    with start(path) as d:
+        c = client(d, 'a')
+        g = c.open('a')[1]
+        keeps = client(d, 'b')
+        kept = keeps.open('b', RO)[1]
+        v = V34Client(d.addr, d.port, 'b', sock=connect(d, third()))
+        equal(v.write(0, bytes(4096)), 0)
+        lab().config(LISTS.replace('client.example:rw', 'client.example:ro')
+                     .replace('third:rw', 'third:ro'), path)
+        reload(d, DONE)
+        equal(c.write(g.handle, 0, bytes(4096)), STALE)
+        equal(c.ping(), OK)
+        equal(status_of(c, 'a', RW), DENIED)
+        equal(status_of(c, 'a', RO), OK)
+        equal(keeps.read(kept.handle, 0, 512), (OK, bytes(512)))
+        check(v.write(0, bytes(4096)), 'a WRITE without a right')
+        equal(v.read(0, 512), (0, bytes(512)))
+        lab().config(LISTS.replace('*:ro', 'x:ro').replace('third:rw', 'x:ro'),
+                     path)
+        reload(d, DONE)
+        equal(v.read(0, 512)[0], v.read(0, 512, target='z')[0])
+        equal(status_of(keeps, 'b', RO), NOT_FOUND)
+        for x in (c, keeps, v):
+            x.close()
+
+
+@test
+def who_is_revoked_is_cut():
+    crl = lab().ca.revoke(os.path.join(tmpdir(), 'crl.pem'))
+    path = lab().config(LISTS, tls_crl=crl)
+    with start(path) as d:
+        gone = client(d, 'b', third(), kato=60000)
+        equal(status_of(gone, 'b', RW), OK)
+        stays = client(d, 'b', lab().other)
+        lab().ca.revoke(crl, third())
+        reload(d, DONE)
+        check(vxhs.is_closed(gone.sock, 10), 'it is still there')
+        eventually(lambda: 'third is cut: ' in d.log(), 'it does not say so')
+        refused(d, 'revoked', third())
+        # Its session is over, and with it what it had.
+        equal(status_of(stays, 'b', RW), OK)
+        equal(stays.logout(), OK)
+        gone.close()
+
+
+@test
+def what_is_bad_changes_nothing():
+    path = lab().config(LISTS)
+    old = lab().ca.issue('oldserver', dns=NAME, server=True, days='expiration_'
+                         'date = "2020-01-02 00:00:00"', lines=(
+                             'activation_date = "2020-01-01 00:00:00"',))
+    with start(path) as d:
+        c = client(d, 'a')
+        for keys, word in (
+                ({'tls_cert': old.cert, 'tls_key': old.key}, 'expired'),
+                ({'tls_key': '/nonexistent'}, 'cannot open'),
+                ({'tls_crl': lab().ca.cert}, 'no list'),
+                ({'exports': LISTS + 'allow = x:y\n'}, '"y" is no right'),
+                ({'exports': LISTS + 'allow = ro\n'}, 'IDENTITY:RIGHT'),
+                ({'exports': LISTS + 'allow = x:take-over\n'}, 'goes with'),
+                ({'exports': LISTS + '[export q]\nallow = x:ro\n'},
+                 'export q has no target'),
+                ({'tls': None, 'tls_cert': None, 'tls_key': None,
+                  'tls_ca': None, 'exports': ''}, 'restart it'),
+                ({'tls': None, 'tls_cert': None, 'tls_key': None,
+                  'tls_ca': None}, 'allow needs tls')):
+            lab().config(**{'exports': LISTS, 'path': path, **keys})
+            reload(d, 'nothing is changed: ')
+            check(word in d.log().splitlines()[-1],
+                  'no "%s" in: %s' % (word, d.log().splitlines()[-1]))
+            equal(c.ping(), OK)
+            client(d, 'a').logout()
+        new = lab().ca.issue('newserver', dns='server2.example', server=True)
+        lab().config(LISTS, path, tls_cert=new.cert, tls_key=new.key)
+        reload(d, DONE)
+        equal(c.ping(), OK)
+        try:
+            client(d, 'a')
+            raise AssertionError('the old certificate is still in use')
+        except ssl.SSLCertVerificationError:
+            pass
+        c.close()
+
+
+@test
+def a_key_that_is_gone_is_cut():
+    key = os.urandom(32).hex()
+    psks = psk_file('host1:%s\nhost2:%s\n' % (key, key))
+    with start(psk_config(psks), 'disk0=memory,size=1M,allow=*:rw') as d:
+        with TlsPipe(d, '-psk_identity', 'host1', '-psk', key) as one, \
+                TlsPipe(d, '-psk_identity', 'host2', '-psk', key) as two:
+            a = V34Client(d.addr, d.port, sock=one.sock)
+            b = V34Client(d.addr, d.port, sock=two.sock)
+            equal((a.stat(), b.stat()), ((0, 1 << 20),) * 2)
+            with open(psks, 'w') as file:
+                file.write('host2:%s\n' % key)
+            reload(d, DONE)
+            check(vxhs.is_closed(a.sock, 10), 'it is still there')
+            equal(b.stat(), (0, 1 << 20))
+
+
+# ------------------------------------------------------------------ audit
+
+
+def events(path):
+    with open(path) as file:
+        return [json.loads(line) for line in file]
+
+
+@test
+def the_audit_has_everything():
+    path = os.path.join(tmpdir(), 'audit.json')
+    crl = lab().ca.revoke(os.path.join(tmpdir(), 'crl.pem'))
+    config = lab().config(LISTS, audit=path, tls_crl=crl)
+
+    def wait_for(**want):
+        return eventually(
+            lambda: [e for e in events(path) if
+                     {key: e.get(key) for key in want} == want],
+            lambda: '%r is not among %r' % (want, events(path)))
+
+    with start(config) as d:
+        equal(os.stat(path).st_mode & 0o777, 0o640 & ~umask(), 'mode')
+        refused(d, 'it has no certificate')
+        wait_for(event='refused', why='it has no certificate', identity=None)
+        a = client(d, 'b', third(), session=0x1234)
+        wait_for(event='login', identity='third', session='%016x' % 0x1234)
+        equal(status_of(a, 'b', RW), OK)
+        wait_for(event='open', identity='third', vdisk='b',
+                 why='exclusively')
+        equal(status_of(a, 'a', RO), NOT_FOUND)
+        wait_for(event='denied', identity='third', vdisk='a', why='no right')
+        equal(status_of(a, 'n"\n\\', RO), NOT_FOUND)
+        wait_for(event='denied', identity='third', vdisk='n"\n\\',
+                 why='no such vdisk')
+        b = client(d, 'b', lab().other)
+        equal(status_of(b, 'b', RW, TAKE_OVER), OK)
+        found = wait_for(event='take-over', identity='other', vdisk='b')
+        check('third' in found[0]['why'], 'it does not say from whom')
+        c = client(d, 'b', session=0x1234, login=False)
+        equal(c.login(), DENIED)
+        wait_for(event='denied', identity='client.example',
+                 session='%016x' % 0x1234)
+        # Moved away by logrotate, then told.
+        os.rename(path, path + '.1')
+        lab().ca.revoke(crl, third())
+        reload(d, DONE)
+        wait_for(event='cut', identity='third')
+        check('cut' not in [e['event'] for e in events(path + '.1')],
+              'it goes on in the old file')
+        for e in events(path + '.1'):
+            check(e['peer'].startswith('127.0.0.1:'), e)
+        for x in (a, b, c):
+            x.close()
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# ---------------------------------------------------------- configuration
+
+
+def config_fails(config, *words):
+    status, text = run_vxhsd('--config', config, '--state-dir', tmpdir(),
+                             '--listen', '127.0.0.1:0', '--export',
+                             'd=memory,size=1M')
+    check(status in (1, 2), 'it has started')
+    equal(len(text.splitlines()) - text.count('vxhsd: export '), 1, text)
+    for word in words:
+        check(word in text, 'no "%s" in: %s' % (word, text))
+
+
+@test
+def bad_configurations():
+    if not kernel_has_tls():
+        os.environ['LD_PRELOAD'] = under()[1].split('=', 1)[1]
+    try:
+        ca, cert = lab().ca, lab().server
+        open_key = os.path.join(tmpdir(), 'open.key')
+        with open(open_key, 'w') as out, open(cert.key) as key:
+            out.write(key.read())
+        os.chmod(open_key, 0o644)
+        old = ca.issue('oldserver', dns=NAME, server=True, days='expiration_'
+                       'date = "2020-01-02 00:00:00"', lines=(
+                           'activation_date = "2020-01-01 00:00:00"',))
+        for config, *words in (
+                (lab().config(tls='yes'), 'neither x509 nor psk'),
+                (lab().config(tls_key=None), 'tls-key'),
+                (lab().config(tls=None), 'would not be used'),
+                (lab().config(tls_psk='/x'), 'tls-psk', 'would not be used'),
+                (lab().config(tls_foo='x'), 'unknown key "tls-foo"'),
+                (lab().config(tls_key=open_key), open_key, 'mode is 644'),
+                (lab().config(tls_key='/nonexistent'), 'cannot open'),
+                (lab().config(tls_key=lab().client.key), 'not a certificate'),
+                (lab().config(tls_cert=old.cert, tls_key=old.key),
+                 'expired'),
+                (lab().config(tls_ca=cert.key), 'authority'),
+                (lab().config(tls_crl=ca.cert), 'no list'),
+                (lab().config(tls_crl=Authority(tmpdir(), 'x').revoke(
+                    os.path.join(tmpdir(), 'crl'))), 'no list'),
+                (lab().config(tls_crl=crl_of(1577836800, 1577923200)),
+                 'no list', 'has not ended'),
+                (lab().config(tls_ca='/'), 'not a regular file'),
+                (psk_config(psk_file('a:%s\n' % ('11' * 32), 0o604)),
+                 'mode is 604'),
+                (lab().config(audit='/nonexistent/x'), 'audit file'),
+                (psk_config(psk_file('a:1234\n')), ':1: the key of a'),
+                (psk_config(psk_file('\na b:%s\n' % ('1' * 32))), ':2: '),
+                (psk_config(psk_file('a:%s\n' % ('g' * 32))), 'hexadecimal'),
+                (psk_config(psk_file('#\n')), 'names no identity'),
+                (psk_config(psk_file('a:%s\na:%s\n' % ('1' * 32, '2' * 32))),
+                 'there twice')):
+            config_fails(config, *words)
+    finally:
+        os.environ.pop('LD_PRELOAD', None)
+
+
+if not kernel_has_tls():
+    @test
+    def a_kernel_without_tls_is_an_error():
+        config_fails(lab().config(), 'modprobe tls')
+
+
+main()
