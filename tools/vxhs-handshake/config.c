@@ -13,6 +13,8 @@ struct reader {
 	struct config *config;
 	struct err *err;
 	bool failed;
+	FILE *file;
+	int line;
 };
 
 static struct identity_spec *find(struct reader *r, const char *name)
@@ -88,6 +90,22 @@ static int take_key(void *user, const char *section, const char *key,
 	return !r->failed;
 }
 
+/* A line that inih would cut in two is an error, not two lines. */
+static char *read_line_whole(char *buf, int size, void *stream)
+{
+	struct reader *r = stream;
+	char *line = r->failed ? NULL : fgets(buf, size, r->file);
+
+	if (!line)
+		return NULL;
+	r->line++;
+	if (!strchr(line, '\n') && !feof(r->file)) {
+		err_set(r->err, "the line is longer than %d bytes", size - 2);
+		r->failed = true;
+	}
+	return line;
+}
+
 static int check(const struct identity_spec *spec, struct err *err)
 {
 	if (spec->psk && (spec->ca || spec->crl || spec->cert || spec->key))
@@ -115,13 +133,16 @@ int config_read(const char *path, struct config *out, struct err *err)
 	int line;
 
 	memset(out, 0, sizeof(*out));
-	errno = 0;
-	line = ini_parse(path, take_key, &r);
-	if (line < 0)
+	r.file = fopen(path, "re");
+	if (!r.file)
 		return err_set(err, "cannot read %s: %s", path,
-			       strerror(errno ? errno : ENOMEM));
+			       strerror(errno));
+	line = ini_parse_stream(read_line_whole, &r, take_key, &r);
+	fclose(r.file);
+	if (line < 0)
+		return err_set(err, "not enough memory");
 	if (r.failed)
-		return err_set(err, "%s:%d: %.400s", path, line, inner.text);
+		return err_set(err, "%s:%d: %.400s", path, r.line, inner.text);
 	if (line)
 		return err_set(err, "%s:%d: neither [SECTION] nor KEY = VALUE",
 			       path, line);
