@@ -435,7 +435,7 @@ static void test_psk(void **state)
 }
 
 /* Returns what is told when the other end says @said, then closes if @close. */
-static int shake_with_text(const char *said, bool closes)
+static int shake_with_bytes(const void *said, size_t len, bool closes)
 {
 	struct request request = {
 		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_X509,
@@ -448,7 +448,7 @@ static int shake_with_text(const char *said, bool closes)
 
 	assert_non_null(list);
 	connect_both(&request.fd, &fd);
-	assert_int_equal(write(fd, said, strlen(said)), strlen(said));
+	assert_int_equal(write(fd, said, len), len);
 	if (closes)
 		shutdown(fd, SHUT_WR);
 	progress = session_start(&s, &request, list, now_us());
@@ -469,6 +469,11 @@ static int shake_with_text(const char *said, bool closes)
 	return status;
 }
 
+static int shake_with_text(const char *said, bool closes)
+{
+	return shake_with_bytes(said, strlen(said), closes);
+}
+
 static void test_no_tls_at_all(void **state)
 {
 	(void)state;
@@ -476,6 +481,15 @@ static void test_no_tls_at_all(void **state)
 	assert_int_equal(shake_with_text("", false), ETIMEDOUT);
 	assert_int_equal(shake_with_text("HTTP/1.1 400 Bad Request\r\n\r\n",
 					 false), EPROTO);
+}
+
+static void test_warnings(void **state)
+{
+	(void)state;
+	/* user_canceled; the handshake does not wait for what may follow. */
+	assert_int_equal(shake_with_text("\x15\x03\x03", false), ETIMEDOUT);
+	assert_int_equal(shake_with_bytes("\x15\x03\x03\0\x02\x01\x5a", 7,
+					  false), EPROTO);
 }
 
 static int refused(const struct request *like)
@@ -552,6 +566,7 @@ int main(void)
 		cmocka_unit_test(test_old_tls),
 		cmocka_unit_test(test_psk),
 		cmocka_unit_test(test_no_tls_at_all),
+		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_requests_of_others),
 		cmocka_unit_test(test_bad_files),
 	};

@@ -11,6 +11,7 @@
 #include "session.h"
 
 #define HANDSHAKE_MAX	65536	/* bytes of one message of a handshake */
+#define RECEIVE_MAX	(1 << 20)	/* bytes of all of it */
 
 static enum progress refuse(struct session *s, int status, const char *why)
 {
@@ -32,9 +33,18 @@ static ssize_t push(gnutls_transport_ptr_t ptr, const void *data, size_t len)
 
 static ssize_t pull(gnutls_transport_ptr_t ptr, void *data, size_t len)
 {
-	const struct session *s = ptr;
+	struct session *s = ptr;
+	ssize_t n;
 
-	return recv(s->fd, data, len, MSG_DONTWAIT);
+	/* What GnuTLS skips by itself must not keep us from everybody else. */
+	if (s->received > RECEIVE_MAX) {
+		errno = ECONNABORTED;
+		return -1;
+	}
+	n = recv(s->fd, data, len, MSG_DONTWAIT);
+	if (n > 0)
+		s->received += (size_t)n;
+	return n;
 }
 
 static enum progress choose_identity(struct session *s,
@@ -248,10 +258,10 @@ enum progress session_go_on(struct session *s)
 {
 	int ret;
 
+	/* A warning is no reason to go on: it could be one of very many. */
 	do {
 		ret = gnutls_handshake(s->gnutls);
-	} while (ret < 0 && ret != GNUTLS_E_AGAIN &&
-		 !gnutls_error_is_fatal(ret));
+	} while (ret == GNUTLS_E_INTERRUPTED);
 	if (ret == GNUTLS_E_AGAIN)
 		return PROGRESS_WAIT;
 	if (!ret)

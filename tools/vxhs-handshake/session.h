@@ -19,6 +19,7 @@ enum progress {
  * @fd: the connection; -1 if there is none here
  * @status: errno for the kernel, positive, once it has failed
  * @deadline_us: by now_us()
+ * @received: bytes so far
  * @remote_auth: serial number of the key that was used, or 0
  * @identity: who we are
  * @gnutls: the handshake
@@ -30,6 +31,7 @@ struct session {
 	int fd;
 	int status;
 	u64 deadline_us;
+	size_t received;
 	int32_t remote_auth;
 	struct identity *identity;
 	gnutls_session_t gnutls;
