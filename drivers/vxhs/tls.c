@@ -255,8 +255,7 @@ static int vxhs_tls_wait(const struct vxhs_session *session,
 	return request->status;
 }
 
-static void vxhs_tls_error(int ret, const struct vxhs_tls *tls,
-			   struct netlink_ext_ack *extack)
+static void vxhs_tls_error(int ret, struct netlink_ext_ack *extack)
 {
 	switch (ret) {
 	case -ESRCH:
@@ -287,17 +286,15 @@ static void vxhs_tls_error(int ret, const struct vxhs_tls *tls,
 			       "the TLS handshake was refused; the log of the handshake agent says why");
 		break;
 	case -ENOKEY:
-		NL_SET_ERR_MSG_FMT(extack,
-				   "the handshake agent has no identity for %s; only vxhs-handshake knows several, see its configuration",
-				   tls->peername);
+		NL_SET_ERR_MSG(extack,
+			       "the handshake agent has no such identity; only vxhs-handshake knows several, see its configuration");
 		break;
 	case -ENOMEM:
 		NL_SET_ERR_MSG(extack, "this host: not enough memory");
 		break;
 	default:
-		NL_SET_ERR_MSG_FMT(extack,
-				   "the TLS handshake failed (error %d); does the server do TLS on that port? The log of the handshake agent says more",
-				   -ret);
+		NL_SET_ERR_MSG(extack,
+			       "the TLS handshake failed; does the server do TLS on that port? The log of the handshake agent says more");
 	}
 }
 
@@ -355,7 +352,7 @@ int vxhs_tls_handshake(const struct vxhs_session *session, struct socket *sock,
 		until = deadline;
 	orphan = kmalloc(sizeof(*orphan), GFP_KERNEL);
 	if (!orphan) {
-		vxhs_tls_error(-ENOMEM, tls, extack);
+		vxhs_tls_error(-ENOMEM, extack);
 		/* No agent has seen it yet. */
 		vxhs_tls_release(sock);
 		return -ENOMEM;
@@ -365,7 +362,7 @@ int vxhs_tls_handshake(const struct vxhs_session *session, struct socket *sock,
 	if (!ret)
 		ret = vxhs_tls_wait(session, sock, &request, until);
 	if (ret) {
-		vxhs_tls_error(ret, tls, extack);
+		vxhs_tls_error(ret, extack);
 		goto err;
 	}
 	if (!vxhs_tls_is_installed(sock->sk)) {
