@@ -78,9 +78,12 @@ $(B)/uml/vxhs.ko: $(KERNEL_SRC) Makefile tests/lib/farm.sh tests/uml/config
 vxhsctl_SRC  := $(sort $(wildcard tools/vxhsctl/*.c)) \
 		$(addprefix tools/vxhsd/,lease_record.c serving.c util.c)
 vxhsd_SRC    := $(sort $(wildcard tools/vxhsd/*.c)) drivers/vxhs/wire.c
+vxhs-handshake_SRC := $(sort $(wildcard tools/vxhs-handshake/*.c)) \
+		tools/vxhsd/util.c
 vxhsctl_LIBS := -lmnl -ljson-c
 vxhsd_LIBS   := -luring -linih -lisal -lgnutls -lpthread
-TOOLS        := vxhsctl vxhsd
+vxhs-handshake_LIBS := -lmnl -linih -lgnutls
+TOOLS        := vxhsctl vxhsd vxhs-handshake
 
 # $(call tool,NAME,FOLDER,FLAGS)
 define tool
@@ -114,7 +117,8 @@ $(B)/asan/unit/$(1): $(call unit_objs,$(1))
 	@mkdir -p $$(@D)
 	$$(CC) $$(SANITIZE) -o $$@ $$^ -lcmocka -lisal \
 		$$(if $$(filter vxhsd_%,$(1)),$$(vxhsd_LIBS)) \
-		$$(if $$(filter vxhsctl_%,$(1)),$$(vxhsctl_LIBS))
+		$$(if $$(filter vxhsctl_%,$(1)),$$(vxhsctl_LIBS)) \
+		$$(if $$(filter vxhs-handshake_%,$(1)),$$(vxhs-handshake_LIBS))
 endef
 $(foreach u,$(UNIT),$(eval $(call unit,$(u))))
 .PHONY: unit-tests
@@ -136,7 +140,7 @@ $(B)/softktls.so: tests/lib/softktls.c Makefile
 put = $(foreach f,$(wildcard $(2)),install -D -m $(1) $(f) \
 	$(DESTDIR)$(3)/$(notdir $(f)) &&) true
 COMPLETION := tools/vxhsctl/vxhsctl.bash-completion
-UNIT_FILES := $(wildcard tools/vxhsd/*.service)
+UNIT_FILES := $(wildcard tools/*/*.service)
 install: tools
 	$(call put,755,$(TOOLS:%=$(B)/tools/%),$(SBINDIR))
 	$(call put,644,Documentation/man/*.8,$(MANDIR)/man8)
@@ -160,7 +164,7 @@ uninstall:
 	rm -f $(patsubst tools/udev/%,$(DESTDIR)$(UDEVDIR)/%, \
 		$(wildcard tools/udev/*.rules))
 	rm -f $(DESTDIR)$(COMPDIR)/vxhsctl
-	rm -f $(patsubst tools/vxhsd/%,$(DESTDIR)$(UNITDIR)/%,$(UNIT_FILES))
+	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(notdir $(UNIT_FILES)))
 	rm -rf $(DESTDIR)$(DOCDIR)
 	rm -f $(DESTDIR)/lib/modules/*/updates/vxhs.ko
 
@@ -206,7 +210,7 @@ help:
 	@echo 'For the administrator of a host:'
 	@echo '  all              tools, and the module if the running kernel has headers (default)'
 	@echo '  module           vxhs.ko for KDIR=/lib/modules/$$(uname -r)/build'
-	@echo '  tools            vxhsctl and vxhsd, in build/tools'
+	@echo '  tools            vxhsctl, vxhsd and vxhs-handshake, in build/tools'
 	@echo '  install          tools, man pages, udev rule, completion (PREFIX=/usr/local, DESTDIR=)'
 	@echo '  modules_install  vxhs.ko into /lib/modules, and depmod'
 	@echo '  uninstall        removes what both have installed'

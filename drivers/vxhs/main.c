@@ -11,6 +11,7 @@
 #include "netlink.h"
 #include "recovery.h"
 #include "session.h"
+#include "tls.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -19,9 +20,12 @@ static int __init vxhs_init(void)
 {
 	int ret;
 
-	ret = vxhs_lane_init();
+	ret = vxhs_tls_init();
 	if (ret)
 		return ret;
+	ret = vxhs_lane_init();
+	if (ret)
+		goto err_tls;
 	ret = vxhs_recovery_init();
 	if (ret)
 		goto err_lane;
@@ -39,6 +43,8 @@ err_recovery:
 	vxhs_recovery_exit();
 err_lane:
 	vxhs_lane_exit();
+err_tls:
+	vxhs_tls_exit();
 	return ret;
 }
 
@@ -48,6 +54,7 @@ static void __exit vxhs_exit(void)
 	vxhs_disk_exit();
 	vxhs_recovery_exit();
 	vxhs_lane_exit();
+	vxhs_tls_exit();
 }
 
 module_init(vxhs_init);

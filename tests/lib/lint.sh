@@ -100,7 +100,9 @@ lint_install() {
 		KDIR="/lib/modules/$(tests/vm/kernel)/build" >/dev/null
 	for file in sbin/vxhsctl sbin/vxhsd share/man/man8/vxhsctl.8 \
 		share/man/man8/vxhsd.8 lib/udev/rules.d/60-vxhs.rules \
-		share/bash-completion/completions/vxhsctl; do
+		share/bash-completion/completions/vxhsctl sbin/vxhs-handshake \
+		share/man/man8/vxhs-handshake.8 \
+		lib/systemd/system/vxhs-handshake.service; do
 		[ -s "$root/usr/$file" ] || { echo "not installed: $file"; return 1; }
 	done
 	left=$(find "$root" -name vxhs.ko)

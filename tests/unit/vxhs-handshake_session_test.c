@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Handshakes with a server in the same process: who passes, who does not, and
+ * what the kernel is told.  A kernel without TLS refuses the keys in the end;
+ * then that is the only thing that may have gone wrong.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <gnutls/x509.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "../../tools/vxhs-handshake/ktls.h"
+#include "../../tools/vxhs-handshake/session.h"
+
+#define SERVER_TLS13	"NORMAL:-VERS-ALL:+VERS-TLS1.3"
+#define SERVER_TLS12	"NORMAL:-VERS-ALL:+VERS-TLS1.2"
+#define SERVER_PSK	SERVER_TLS13 ":-CIPHER-ALL:+AES-128-GCM:-KX-ALL:" \
+			"+ECDHE-PSK"
+#define DAY		(24 * 60 * 60)
+#define ROUNDS		2000	/* of 5 ms */
+
+struct pair {
+	gnutls_x509_crt_t cert;
+	gnutls_x509_privkey_t key;
+};
+
+static char dir[] = "/tmp/vxhs-handshake-XXXXXX";
+static struct pair ca, other_ca, host, stranger, server, expired, client_only;
+static uint8_t psk_key[16] = "0123456789abcdef";
+static unsigned char serial;
+
+static void make(struct pair *out, const char *name, struct pair *issuer,
+		 const char *purpose, long until)
+{
+	struct in_addr loopback = { htonl(INADDR_LOOPBACK) };
+
+	serial++;
+	assert_int_equal(gnutls_x509_privkey_init(&out->key), 0);
+	assert_int_equal(gnutls_x509_privkey_generate(out->key,
+			GNUTLS_PK_ECDSA,
+			GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0), 0);
+	assert_int_equal(gnutls_x509_crt_init(&out->cert), 0);
+	gnutls_x509_crt_set_version(out->cert, 3);
+	gnutls_x509_crt_set_serial(out->cert, &serial, 1);
+	gnutls_x509_crt_set_key(out->cert, out->key);
+	gnutls_x509_crt_set_dn_by_oid(out->cert, GNUTLS_OID_X520_COMMON_NAME,
+				      0, name, strlen(name));
+	gnutls_x509_crt_set_activation_time(out->cert, time(NULL) - 2 * DAY);
+	gnutls_x509_crt_set_expiration_time(out->cert, time(NULL) + until);
+	gnutls_x509_crt_set_basic_constraints(out->cert, !issuer, -1);
+	if (purpose) {
+		gnutls_x509_crt_set_key_purpose_oid(out->cert, purpose, 0);
+		gnutls_x509_crt_set_subject_alt_name(out->cert,
+				GNUTLS_SAN_DNSNAME, name, strlen(name),
+				GNUTLS_FSAN_SET);
+		gnutls_x509_crt_set_subject_alt_name(out->cert,
+				GNUTLS_SAN_IPADDRESS, &loopback,
+				sizeof(loopback), GNUTLS_FSAN_APPEND);
+	}
+	if (!issuer)
+		issuer = out;
+	assert_int_equal(gnutls_x509_crt_sign2(out->cert, issuer->cert,
+			issuer->key, GNUTLS_DIG_SHA256, 0), 0);
+}
+
+static void put_file(const char *name, const void *data, size_t len)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_int_equal(fwrite(data, 1, len, file), len);
+	assert_int_equal(fchmod(fileno(file), 0600), 0);
+	fclose(file);
+}
+
+static void put_pair(const char *name, const struct pair *pair)
+{
+	gnutls_datum_t pem;
+	char file[64];
+
+	gnutls_x509_crt_export2(pair->cert, GNUTLS_X509_FMT_PEM, &pem);
+	snprintf(file, sizeof(file), "%s.pem", name);
+	put_file(file, pem.data, pem.size);
+	gnutls_free(pem.data);
+	gnutls_x509_privkey_export2(pair->key, GNUTLS_X509_FMT_PEM, &pem);
+	snprintf(file, sizeof(file), "%s.key", name);
+	put_file(file, pem.data, pem.size);
+	gnutls_free(pem.data);
+}
+
+static void put_crl(void)
+{
+	static const unsigned char number = 5;
+	gnutls_x509_crl_t crl;
+	gnutls_datum_t pem;
+
+	gnutls_x509_crl_init(&crl);
+	gnutls_x509_crl_set_version(crl, 2);
+	gnutls_x509_crl_set_this_update(crl, time(NULL) - DAY);
+	gnutls_x509_crl_set_next_update(crl, time(NULL) + DAY);
+	gnutls_x509_crl_set_number(crl, &number, 1);
+	gnutls_x509_crl_set_crt(crl, server.cert, time(NULL) - DAY);
+	assert_int_equal(gnutls_x509_crl_sign2(crl, ca.cert, ca.key,
+					       GNUTLS_DIG_SHA256, 0), 0);
+	gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, &pem);
+	put_file("crl.pem", pem.data, pem.size);
+	gnutls_free(pem.data);
+	gnutls_x509_crl_deinit(crl);
+}
+
+static struct identity *load(const char *text)
+{
+	struct identity *list;
+	struct config config;
+	struct err err;
+	char path[128];
+
+	put_file("conf", text, strlen(text));
+	snprintf(path, sizeof(path), "%s/conf", dir);
+	if (config_read(path, &config, &err))
+		fail_msg("%s", err.text);
+	list = identity_load_all(&config, EXPIRED_REFUSE, &err);
+	if (!list)
+		print_message("%s\n", err.text);
+	config_free(&config);
+	return list;
+}
+
+static struct identity *load_x509(const char *name, const char *more)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text),
+		 "[identity default]\nca = %s/ca.pem\ncert = %s/%s.pem\nkey = %s/%s.key\n%s",
+		 dir, dir, name, dir, name, more);
+	return load(text);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	gnutls_global_init();
+	assert_non_null(mkdtemp(dir));
+	make(&ca, "ca", NULL, NULL, DAY);
+	make(&other_ca, "other", NULL, NULL, DAY);
+	make(&host, "host", &ca, GNUTLS_KP_TLS_WWW_CLIENT, DAY);
+	make(&stranger, "host", &other_ca, GNUTLS_KP_TLS_WWW_CLIENT, DAY);
+	make(&server, "server.example", &ca, GNUTLS_KP_TLS_WWW_SERVER, DAY);
+	make(&expired, "server.example", &ca, GNUTLS_KP_TLS_WWW_SERVER, -DAY);
+	make(&client_only, "server.example", &ca, GNUTLS_KP_TLS_WWW_CLIENT,
+	     DAY);
+	put_pair("ca", &ca);
+	put_pair("host", &host);
+	put_pair("stranger", &stranger);
+	put_pair("expired", &expired);
+	put_crl();
+	return 0;
+}
+
+static void forget(struct pair *pair)
+{
+	gnutls_x509_crt_deinit(pair->cert);
+	gnutls_x509_privkey_deinit(pair->key);
+}
+
+static int tear_down(void **state)
+{
+	char command[64];
+
+	(void)state;
+	forget(&ca);
+	forget(&other_ca);
+	forget(&host);
+	forget(&stranger);
+	forget(&server);
+	forget(&expired);
+	forget(&client_only);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+	gnutls_global_deinit();
+	return 0;
+}
+
+static void connect_both(int *client, int *peer)
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(addr);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(listener, (void *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	getsockname(listener, (void *)&addr, &len);
+	*client = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(*client, (void *)&addr, sizeof(addr)), 0);
+	*peer = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	assert_true(*peer >= 0);
+	close(listener);
+}
+
+/* A server of any kind. */
+struct serving {
+	gnutls_session_t session;
+	gnutls_certificate_credentials_t x509;
+	gnutls_psk_server_credentials_t psk;
+	int fd;
+	int result;		/* GNUTLS_E_AGAIN while it runs */
+};
+
+static int give_psk(gnutls_session_t session, const char *name,
+		    gnutls_datum_t *key)
+{
+	(void)session;
+	if (strcmp(name, "host"))
+		return -1;
+	key->data = gnutls_malloc(sizeof(psk_key));
+	memcpy(key->data, psk_key, sizeof(psk_key));
+	key->size = sizeof(psk_key);
+	return 0;
+}
+
+static void serve(struct serving *s, int fd, const char *priority,
+		  const struct pair *pair)
+{
+	memset(s, 0, sizeof(*s));
+	s->fd = fd;
+	s->result = GNUTLS_E_AGAIN;
+	gnutls_init(&s->session, GNUTLS_SERVER | GNUTLS_NONBLOCK |
+		    GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
+	assert_int_equal(gnutls_priority_set_direct(s->session, priority,
+						    NULL), 0);
+	gnutls_transport_set_int(s->session, fd);
+	if (pair) {
+		gnutls_x509_crt_t cert = pair->cert;
+
+		gnutls_certificate_allocate_credentials(&s->x509);
+		gnutls_certificate_set_x509_key(s->x509, &cert, 1, pair->key);
+		cert = ca.cert;
+		gnutls_certificate_set_x509_trust(s->x509, &cert, 1);
+		gnutls_credentials_set(s->session, GNUTLS_CRD_CERTIFICATE,
+				       s->x509);
+		gnutls_certificate_server_set_request(s->session,
+						      GNUTLS_CERT_REQUIRE);
+		gnutls_session_set_verify_cert(s->session, NULL, 0);
+	} else {
+		gnutls_psk_allocate_server_credentials(&s->psk);
+		gnutls_psk_set_server_credentials_function(s->psk, give_psk);
+		gnutls_credentials_set(s->session, GNUTLS_CRD_PSK, s->psk);
+	}
+}
+
+static void serve_step(struct serving *s)
+{
+	if (s->result != GNUTLS_E_AGAIN)
+		return;
+	s->result = gnutls_handshake(s->session);
+	if (s->result < 0 && !gnutls_error_is_fatal(s->result))
+		s->result = GNUTLS_E_AGAIN;
+	else if (s->result < 0)
+		gnutls_alert_send_appropriate(s->session, s->result);
+}
+
+static void serve_end(struct serving *s)
+{
+	gnutls_deinit(s->session);
+	if (s->x509)
+		gnutls_certificate_free_credentials(s->x509);
+	if (s->psk)
+		gnutls_psk_free_server_credentials(s->psk);
+	close(s->fd);
+}
+
+/*
+ * Shake hands.  Returns what the kernel is told; *@result is the server's.
+ * The kernel's refusal of the keys counts as success where it has no TLS.
+ */
+static int shake(struct identity *list, const char *peername,
+		 const char *priority, const struct pair *pair, int *result)
+{
+	struct request request = {
+		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_X509,
+	};
+	enum progress progress;
+	struct serving serving;
+	struct session s;
+	int fd, i, status;
+
+	strcpy(request.peername, peername);
+	assert_non_null(list);
+	connect_both(&request.fd, &fd);
+	serve(&serving, fd, priority, pair);
+	progress = session_start(&s, &request, list, now_us());
+	for (i = 0; i < ROUNDS && progress == PROGRESS_WAIT; i++) {
+		struct pollfd pollfd = {
+			.fd = s.fd, .events = session_events(&s),
+		};
+
+		serve_step(&serving);
+		if (poll(&pollfd, 1, 5) == 1)
+			progress = session_go_on(&s);
+	}
+	assert_int_not_equal(progress, PROGRESS_WAIT);
+	status = progress == PROGRESS_DONE ? 0 : s.status;
+	if (status == EIO && !ktls_offered())
+		status = 0;
+	/* The server, too, comes to an end: with Finished or an alert. */
+	for (i = 0; i < ROUNDS && serving.result == GNUTLS_E_AGAIN; i++) {
+		struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+
+		poll(&pollfd, 1, 5);
+		serve_step(&serving);
+	}
+	if (result)
+		*result = serving.result;
+	session_end(&s);
+	serve_end(&serving);
+	return status;
+}
+
+static void test_x509(void **state)
+{
+	struct identity *list = load_x509("host", "");
+	int result;
+
+	(void)state;
+	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &server,
+			       &result), 0);
+	assert_int_equal(result, 0);
+	assert_int_equal(shake(list, "127.0.0.1", SERVER_TLS13, &server,
+			       &result), 0);
+	assert_int_equal(result, 0);
+	assert_int_equal(shake(list, "default@server.example", SERVER_TLS13,
+			       &server, &result), 0);
+	identity_free_all(list);
+}
+
+static void test_server_is_not_believed(void **state)
+{
+	struct identity *list = load_x509("host", "");
+	char crl[128];
+
+	(void)state;
+	assert_int_equal(shake(list, "other.example", SERVER_TLS13, &server,
+			       NULL), EKEYREJECTED);
+	assert_int_equal(shake(list, "127.0.0.2", SERVER_TLS13, &server, NULL),
+			 EKEYREJECTED);
+	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &expired,
+			       NULL), EKEYREJECTED);
+	assert_int_equal(shake(list, "server.example", SERVER_TLS13,
+			       &client_only, NULL), EKEYREJECTED);
+	assert_int_equal(shake(list, "host", SERVER_TLS13, &stranger, NULL),
+			 EKEYREJECTED);
+	assert_int_equal(shake(list, "other", SERVER_TLS13, &other_ca, NULL),
+			 EKEYREJECTED);
+	identity_free_all(list);
+
+	snprintf(crl, sizeof(crl), "crl = %s/crl.pem\n", dir);
+	list = load_x509("host", crl);
+	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &server,
+			       NULL), EKEYREJECTED);
+	identity_free_all(list);
+}
+
+static void test_server_does_not_believe(void **state)
+{
+	struct identity *list = load_x509("stranger", "");
+	int result;
+
+	/* In TLS 1.3 the client is through before the server has looked. */
+	(void)state;
+	shake(list, "server.example", SERVER_TLS13, &server, &result);
+	assert_int_not_equal(result, 0);
+	identity_free_all(list);
+}
+
+static void test_old_tls(void **state)
+{
+	struct identity *list = load_x509("host", "");
+
+	(void)state;
+	assert_int_not_equal(shake(list, "server.example", SERVER_TLS12,
+				   &server, NULL), 0);
+	/* A certificate was asked for, a PSK is none. */
+	assert_int_not_equal(shake(list, "server.example", SERVER_PSK, NULL,
+				   NULL), 0);
+	identity_free_all(list);
+}
+
+static void test_psk(void **state)
+{
+	static const char good[] = "host:30313233343536373839616263646566\n";
+	static const char wrong[] = "host:30313233343536373839616263646560\n";
+	static const char unknown[] = "else:30313233343536373839616263646566\n";
+	struct identity *list;
+	char text[128];
+	int result;
+
+	(void)state;
+	snprintf(text, sizeof(text), "[identity p]\npsk = %s/psk\n", dir);
+	put_file("psk", good, strlen(good));
+	list = load(text);
+	assert_int_equal(shake(list, "p@whoever.it.is", SERVER_PSK, NULL,
+			       &result), 0);
+	assert_int_equal(result, 0);
+	assert_int_equal(shake(list, "server.example", SERVER_PSK, NULL, NULL),
+			 ENOKEY);
+	assert_int_not_equal(shake(list, "p@server.example", SERVER_TLS13,
+				   &server, NULL), 0);
+	identity_free_all(list);
+	put_file("psk", wrong, strlen(wrong));
+	list = load(text);
+	assert_int_not_equal(shake(list, "p@a", SERVER_PSK, NULL, NULL), 0);
+	identity_free_all(list);
+	put_file("psk", unknown, strlen(unknown));
+	list = load(text);
+	assert_int_not_equal(shake(list, "p@a", SERVER_PSK, NULL, NULL), 0);
+	identity_free_all(list);
+}
+
+/* Returns what is told when the other end says @said, then closes if @close. */
+static int shake_with_bytes(const void *said, size_t len, bool closes)
+{
+	struct request request = {
+		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_X509,
+		.timeout_ms = 300, .peername = "server.example",
+	};
+	struct identity *list = load_x509("host", "");
+	enum progress progress;
+	struct session s;
+	int fd, status;
+
+	assert_non_null(list);
+	connect_both(&request.fd, &fd);
+	assert_int_equal(write(fd, said, len), len);
+	if (closes)
+		shutdown(fd, SHUT_WR);
+	progress = session_start(&s, &request, list, now_us());
+	while (progress == PROGRESS_WAIT) {
+		struct pollfd pollfd = {
+			.fd = s.fd, .events = session_events(&s),
+		};
+
+		if (poll(&pollfd, 1, 20) == 1)
+			progress = session_go_on(&s);
+		if (progress == PROGRESS_WAIT && now_us() >= s.deadline_us)
+			progress = session_too_late(&s);
+	}
+	status = s.status;
+	session_end(&s);
+	identity_free_all(list);
+	close(fd);
+	return status;
+}
+
+static int shake_with_text(const char *said, bool closes)
+{
+	return shake_with_bytes(said, strlen(said), closes);
+}
+
+static void test_no_tls_at_all(void **state)
+{
+	(void)state;
+	assert_int_equal(shake_with_text("", true), ECONNRESET);
+	assert_int_equal(shake_with_text("", false), ETIMEDOUT);
+	assert_int_equal(shake_with_text("HTTP/1.1 400 Bad Request\r\n\r\n",
+					 false), EPROTO);
+}
+
+static void test_warnings(void **state)
+{
+	(void)state;
+	/* user_canceled; the handshake does not wait for what may follow. */
+	assert_int_equal(shake_with_text("\x15\x03\x03", false), ETIMEDOUT);
+	assert_int_equal(shake_with_bytes("\x15\x03\x03\0\x02\x01\x5a", 7,
+					  false), EPROTO);
+}
+
+static int refused(const struct request *like)
+{
+	struct identity *list = load_x509("host", "");
+	struct request request = *like;
+	struct session s;
+	int fd, status;
+
+	connect_both(&request.fd, &fd);
+	assert_int_equal(session_start(&s, &request, list, now_us()),
+			 PROGRESS_FAILED);
+	status = s.status;
+	session_end(&s);
+	close(fd);
+	identity_free_all(list);
+	return status;
+}
+
+static void test_requests_of_others(void **state)
+{
+	(void)state;
+	assert_int_equal(refused(&(struct request) {
+		.type = HS_TYPE_SERVERHELLO, .auth = HS_AUTH_X509 }),
+		EOPNOTSUPP);
+	assert_int_equal(refused(&(struct request) {
+		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_UNAUTH }),
+		EOPNOTSUPP);
+	assert_int_equal(refused(&(struct request) {
+		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_X509,
+		.has_certificate = true }), EOPNOTSUPP);
+	assert_int_equal(refused(&(struct request) {
+		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_X509 }), EINVAL);
+	assert_int_equal(refused(&(struct request) {
+		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_PSK }), ENOKEY);
+	assert_int_equal(refused(&(struct request) {
+		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_PSK,
+		.psk_serial = 0x7ffffff0 }), ENOKEY);
+	assert_int_equal(refused(&(struct request) {
+		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_X509,
+		.peername = "nobody@server.example" }), ENOKEY);
+}
+
+static void test_bad_files(void **state)
+{
+	char path[128];
+
+	(void)state;
+	assert_null(load_x509("missing", ""));
+	assert_null(load_x509("expired", ""));
+	put_file("host.pem", "nonsense", 8);
+	assert_null(load_x509("host", ""));
+	put_pair("host", &host);
+	put_file("host.key", "", 0);
+	assert_null(load_x509("host", ""));
+	put_pair("host", &host);
+	snprintf(path, sizeof(path), "%s/host.key", dir);
+	assert_int_equal(chmod(path, 0640), 0);
+	assert_null(load_x509("host", ""));
+	assert_int_equal(chmod(path, 0600), 0);
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_null(load_x509("host", ""));
+	unlink(path);
+	put_pair("host", &host);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_x509),
+		cmocka_unit_test(test_server_is_not_believed),
+		cmocka_unit_test(test_server_does_not_believe),
+		cmocka_unit_test(test_old_tls),
+		cmocka_unit_test(test_psk),
+		cmocka_unit_test(test_no_tls_at_all),
+		cmocka_unit_test(test_warnings),
+		cmocka_unit_test(test_requests_of_others),
+		cmocka_unit_test(test_bad_files),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

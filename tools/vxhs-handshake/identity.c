@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <gnutls/x509.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "identity.h"
+#include "log.h"
+
+/* What kTLS can do, and TLS 1.3 alone. */
+#define COMMON		"SECURE128:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:-KX-ALL:" \
+			"%NO_TICKETS:"
+#define PRIO_X509	COMMON "+AES-256-GCM:+AES-128-GCM:+CHACHA20-POLY1305:" \
+			"+ECDHE-ECDSA:+ECDHE-RSA:+DHE-RSA"
+/*
+ * GnuTLS binds a PSK to SHA-256, so its ciphers must be of SHA-256 too.  Never
+ * without Diffie-Hellman: a key that leaks must not open what was recorded.
+ */
+#define PRIO_PSK	COMMON "+AES-128-GCM:+CHACHA20-POLY1305:" \
+			"+ECDHE-PSK:+DHE-PSK"
+
+static int load_ca(struct identity *id, const struct identity_spec *spec,
+		   struct err *err)
+{
+	gnutls_datum_t file;
+	int n = -1;
+
+	if (!file_read(spec->ca, false, &file, err)) {
+		n = gnutls_certificate_set_x509_trust_mem(id->x509, &file,
+							  GNUTLS_X509_FMT_PEM);
+		if (n <= 0)
+			err_set(err, "%s has no certificate of an authority in it",
+				spec->ca);
+	}
+	file_free(&file);
+	return n > 0 ? 0 : -1;
+}
+
+static int load_crl(struct identity *id, const struct identity_spec *spec,
+		    struct err *err)
+{
+	gnutls_datum_t file;
+	int n = -1;
+
+	if (!file_read(spec->crl, false, &file, err)) {
+		n = gnutls_certificate_set_x509_crl_mem(id->x509, &file,
+							GNUTLS_X509_FMT_PEM);
+		if (n <= 0)
+			err_set(err, "%s has no revocation list in it",
+				spec->crl);
+	}
+	file_free(&file);
+	return n > 0 ? 0 : -1;
+}
+
+static int check_dates(const struct identity *id,
+		       const struct identity_spec *spec, enum expired expired,
+		       struct err *err)
+{
+	const char *what = NULL;
+	gnutls_x509_crt_t *list;
+	time_t now = time(NULL);
+	unsigned int n, i;
+	int ret;
+
+	ret = gnutls_certificate_get_x509_crt(id->x509, 0, &list, &n);
+	if (ret)
+		return err_set(err, "%s: %s", spec->cert, gnutls_strerror(ret));
+	if (now < gnutls_x509_crt_get_activation_time(list[0]))
+		what = "is not valid yet";
+	else if (now > gnutls_x509_crt_get_expiration_time(list[0]))
+		what = "has expired";
+	for (i = 0; i < n; i++)
+		gnutls_x509_crt_deinit(list[i]);
+	gnutls_free(list);
+	if (!what)
+		return 0;
+	if (expired == EXPIRED_REFUSE)
+		return err_set(err, "the certificate %s %s", spec->cert, what);
+	log_line("warning: the certificate %s %s, servers will refuse it; replace it and \"systemctl reload vxhs-handshake\"",
+		 spec->cert, what);
+	return 0;
+}
+
+static int load_own(struct identity *id, const struct identity_spec *spec,
+		    enum expired expired, struct err *err)
+{
+	gnutls_datum_t cert, key = { 0 };
+	int ret;
+
+	ret = file_read(spec->cert, false, &cert, err);
+	if (!ret)
+		ret = file_read(spec->key, true, &key, err);
+	if (!ret) {
+		int code = gnutls_certificate_set_x509_key_mem2(id->x509, &cert,
+						&key, GNUTLS_X509_FMT_PEM,
+						NULL, 0);
+
+		if (code < 0)
+			ret = err_set(err, "%s and %s are not a certificate and its key: %s",
+				      spec->cert, spec->key,
+				      gnutls_strerror(code));
+	}
+	file_free(&key);
+	file_free(&cert);
+	return ret ? ret : check_dates(id, spec, expired, err);
+}
+
+static int load_x509(struct identity *id, const struct identity_spec *spec,
+		     enum expired expired, struct err *err)
+{
+	if (gnutls_certificate_allocate_credentials(&id->x509))
+		return err_set(err, "not enough memory");
+	if (load_ca(id, spec, err) || (spec->crl && load_crl(id, spec, err)))
+		return -1;
+	return load_own(id, spec, expired, err);
+}
+
+static int use_psk(struct identity *id, const struct psk *psk, struct err *err)
+{
+	gnutls_datum_t name = { (void *)psk->name, strlen(psk->name) };
+	gnutls_datum_t key = { (void *)psk->key, psk->len };
+
+	if (gnutls_psk_allocate_client_credentials(&id->psk) ||
+	    gnutls_psk_set_client_credentials2(id->psk, &name, &key,
+					       GNUTLS_PSK_KEY_RAW))
+		return err_set(err, "not enough memory");
+	return 0;
+}
+
+static int load_psk(struct identity *id, const struct identity_spec *spec,
+		    struct err *err)
+{
+	gnutls_datum_t file;
+	struct psk psk;
+	int ret;
+
+	ret = file_read(spec->psk, true, &file, err);
+	if (!ret)
+		ret = psk_parse(spec->psk, (char *)file.data, &psk, err);
+	if (!ret)
+		ret = use_psk(id, &psk, err);
+	explicit_bzero(&psk, sizeof(psk));
+	file_free(&file);
+	return ret;
+}
+
+static struct identity *identity_new(const char *name, const char *priority,
+				     struct err *err)
+{
+	struct identity *id = calloc(1, sizeof(*id));
+	int ret;
+
+	if (!id) {
+		err_set(err, "not enough memory");
+		return NULL;
+	}
+	id->refs = 1;
+	strcpy(id->name, name);
+	/* Once here: it may read the system's policy from a file. */
+	ret = gnutls_priority_init(&id->priority, priority, NULL);
+	if (!ret)
+		return id;
+	err_set(err, "GnuTLS cannot do TLS 1.3 as it is needed: %s",
+		gnutls_strerror(ret));
+	identity_put(id);
+	return NULL;
+}
+
+/**
+ * identity_put() - give a reference back
+ * @id: an identity or NULL
+ */
+void identity_put(struct identity *id)
+{
+	if (!id || --id->refs)
+		return;
+	if (id->x509)
+		gnutls_certificate_free_credentials(id->x509);
+	if (id->psk)
+		gnutls_psk_free_client_credentials(id->psk);
+	if (id->priority)
+		gnutls_priority_deinit(id->priority);
+	free(id);
+}
+
+/** identity_free_all() - forget a list; who is in use stays until it is not */
+void identity_free_all(struct identity *list)
+{
+	while (list) {
+		struct identity *next = list->next;
+
+		list->next = NULL;
+		identity_put(list);
+		list = next;
+	}
+}
+
+/**
+ * identity_load_all() - load what the configuration names, all or nothing
+ * @config: what it names
+ * @expired: what to do about a certificate of ours that has expired
+ * @err: what is wrong
+ *
+ * Return: the list, for identity_free_all(), or NULL
+ */
+struct identity *identity_load_all(const struct config *config,
+				   enum expired expired, struct err *err)
+{
+	const struct identity_spec *spec;
+	struct identity *list = NULL;
+	struct err inner;
+
+	for (spec = config->identities; spec; spec = spec->next) {
+		struct identity *id = identity_new(spec->name, spec->psk ?
+						   PRIO_PSK : PRIO_X509,
+						   &inner);
+
+		if (id) {
+			id->next = list;
+			list = id;
+		}
+		if (!id || (spec->psk ? load_psk(id, spec, &inner) :
+				load_x509(id, spec, expired, &inner))) {
+			err_set(err, "identity \"%s\": %.400s", spec->name,
+				inner.text);
+			identity_free_all(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+/** identity_find() - the identity of a name, with a reference, or NULL */
+struct identity *identity_find(struct identity *list, const char *name)
+{
+	while (list && strcmp(list->name, name))
+		list = list->next;
+	if (list)
+		list->refs++;
+	return list;
+}
+
+/**
+ * identity_from_psk() - an identity for one handshake
+ * @psk: its key
+ * @err: why not
+ *
+ * Return: for identity_put(), or NULL
+ */
+struct identity *identity_from_psk(const struct psk *psk, struct err *err)
+{
+	struct identity *id = identity_new("keyring", PRIO_PSK, err);
+
+	if (id && use_psk(id, psk, err)) {
+		identity_put(id);
+		return NULL;
+	}
+	return id;
+}
