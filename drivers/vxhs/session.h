@@ -20,6 +20,7 @@
 
 #include "io.h"
 #include "states.h"
+#include "tls.h"
 #include "wire.h"
 
 struct netlink_ext_ack;
@@ -51,6 +52,7 @@ struct vxhs_lane;
  * @ifindex: interface to bind to, 0 for any
  * @host_id: UUID of this host
  * @digests: CRC32C protects headers and payloads
+ * @tls: how its lanes get TLS; without a peer name they have none
  */
 struct vxhs_session_key {
 	struct sockaddr_storage	portal[VXHS_MAX_PORTALS];
@@ -59,6 +61,7 @@ struct vxhs_session_key {
 	int			ifindex;
 	u8			host_id[16];
 	bool			digests;
+	struct vxhs_tls		tls;
 };
 
 /**
