@@ -15,6 +15,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
@@ -506,6 +507,47 @@ def half_a_handshake_holds_up_nobody():
     for sock in socks:
         sock.close()
     client(d).logout()
+
+
+def client_hello():
+    """The first message of somebody who knows what he does."""
+    coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        context(lab().client).wrap_bio(coming, going,
+                                       server_hostname=NAME).do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return going.read()
+
+
+def send_until_closed(sock, first, again):
+    with sock:
+        try:
+            sock.sendall(first)
+            for _ in range(10000):
+                sock.sendall(again)
+        except OSError:
+            pass
+
+
+@test
+def who_only_says_what_is_skipped_holds_up_nobody():
+    """Records that TLS has an endpoint ignore, as fast as they can be sent."""
+    d = server()
+    for record in (b'\x14\x03\x03\x00\x01\x01',      # change_cipher_spec
+                   b'\x15\x03\x03\x00\x02\x01\x5a'):  # warning: user_canceled
+        for hello in (client_hello(), b''):
+            before = len(d.log())
+            sock = vxhs.connect(d.addr, d.port, source='127.0.0.8')
+            flood = threading.Thread(target=send_until_closed,
+                                     args=(sock, hello, record * 20000))
+            flood.start()
+            client(d).logout()
+            flood.join(60)
+            check(not flood.is_alive(), 'it was not closed')
+            eventually(lambda: '127.0.0.8' in d.log()[before:],
+                       lambda: 'not said in: ' + d.log()[before:])
+            check('took too long' not in d.log()[before:], 'only by its time')
 
 
 @test
