@@ -6,6 +6,7 @@
  * operation needs CAP_SYS_ADMIN and the initial network namespace.
  */
 #include <linux/blkdev.h>
+#include <linux/ctype.h>
 #include <linux/in.h>
 #include <linux/in6.h>
 #include <linux/module.h>
@@ -19,6 +20,7 @@
 #include "netlink.h"
 #include "netlink_gen.h"
 #include "session.h"
+#include "tls.h"
 
 /* Delays and time-outs are no longer than a day, or VXHS_NEVER. */
 #define VXHS_MAX_MS		(24 * 60 * 60 * 1000U)
@@ -161,6 +163,35 @@ static int vxhs_nl_put_session_policy(struct sk_buff *skb,
 	return 0;
 }
 
+static int vxhs_nl_put_tls(struct sk_buff *skb,
+			   const struct vxhs_session_key *key)
+{
+	char identity[VXHS_TLS_IDENTITY_MAX + 1];
+	const char *server = key->tls.peername;
+	const char *at;
+
+	if (nla_put_u32(skb, VXHS_A_SESSION_TLS, !!server))
+		return -EMSGSIZE;
+	if (!server)
+		return 0;
+	at = strchr(server, '@');
+	if (at) {
+		strscpy(identity, server,
+			min_t(size_t, at - server + 1, sizeof(identity)));
+		if (nla_put_string(skb, VXHS_A_SESSION_TLS_IDENTITY, identity))
+			return -EMSGSIZE;
+		server = at + 1;
+	}
+	if (nla_put_string(skb, VXHS_A_SESSION_TLS_PEERNAME, server) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_ALLOW_UNVERIFIED,
+			key->allow_unverified))
+		return -EMSGSIZE;
+	if (key->tls.psk &&
+	    nla_put_s32(skb, VXHS_A_SESSION_TLS_PSK, key->tls.psk))
+		return -EMSGSIZE;
+	return 0;
+}
+
 static int vxhs_nl_put_session_body(struct sk_buff *skb,
 				    struct vxhs_session *session)
 {
@@ -196,7 +227,8 @@ static int vxhs_nl_put_session_body(struct sk_buff *skb,
 		    grant->server_id) ||
 	    nla_put_u64_64bit(skb, VXHS_A_SESSION_RECOVERIES,
 			      READ_ONCE(session->recoveries), 0) ||
-	    vxhs_nl_put_session_policy(skb, &session->policy))
+	    vxhs_nl_put_session_policy(skb, &session->policy) ||
+	    vxhs_nl_put_tls(skb, &session->key))
 		return -EMSGSIZE;
 	if (session->key.source.ss_family &&
 	    vxhs_nl_put_address(skb, VXHS_A_SESSION_SOURCE,
@@ -528,6 +560,64 @@ static int vxhs_nl_parse_interface(const struct nlattr *attr,
 	return 0;
 }
 
+/* Letters, digits and @others: safe in a log, a certificate, a peer name. */
+static bool vxhs_nl_name_is_ok(const char *name, const char *others)
+{
+	if (!*name)
+		return false;
+	for (; *name; name++) {
+		if (!(isascii(*name) && isalnum(*name)) &&
+		    !strchr(others, *name))
+			return false;
+	}
+	return true;
+}
+
+/* What only TLS has a use for is refused without it: nobody meant that. */
+static int vxhs_nl_parse_tls(struct nlattr *tb[], struct vxhs_session_key *key,
+			     struct netlink_ext_ack *extack)
+{
+	const struct nlattr *peername = tb[VXHS_A_SESSION_TLS_PEERNAME];
+	const struct nlattr *identity = tb[VXHS_A_SESSION_TLS_IDENTITY];
+	const struct nlattr *unverified = tb[VXHS_A_SESSION_ALLOW_UNVERIFIED];
+	const struct nlattr *psk = tb[VXHS_A_SESSION_TLS_PSK];
+
+	if (!tb[VXHS_A_SESSION_TLS] || !nla_get_u32(tb[VXHS_A_SESSION_TLS])) {
+		if (!peername && !identity && !psk && !unverified)
+			return 0;
+		NL_SET_ERR_MSG(extack,
+			       "a peer name, identity or key is for TLS; add --tls");
+		return -EINVAL;
+	}
+	if (!peername) {
+		NL_SET_ERR_MSG(extack,
+			       "TLS needs the name that the server has to prove; add --tls-peername");
+		return -EINVAL;
+	}
+	if (identity && psk) {
+		NL_SET_ERR_MSG(extack,
+			       "an identity and a key exclude each other");
+		return -EINVAL;
+	}
+	if (!vxhs_nl_name_is_ok(nla_data(peername), ".-_:")) {
+		NL_SET_ERR_MSG_ATTR(extack, peername,
+				    "the TLS peer name is not of letters, digits, '.', '-', '_' and ':'");
+		return -EINVAL;
+	}
+	if (identity && !vxhs_nl_name_is_ok(nla_data(identity), ".-_")) {
+		NL_SET_ERR_MSG_ATTR(extack, identity,
+				    "the TLS identity is not of letters, digits, '.', '-' and '_'");
+		return -EINVAL;
+	}
+	if (psk)
+		key->tls.psk = nla_get_s32(psk);
+	if (unverified)
+		key->allow_unverified = nla_get_u32(unverified);
+	key->tls.peername = vxhs_tls_name(identity ? nla_data(identity) : NULL,
+					  nla_data(peername));
+	return key->tls.peername ? 0 : -ENOMEM;
+}
+
 /* The session's ends: who they are, from the nest of an attach. */
 static int vxhs_nl_parse_session(struct nlattr *nest,
 				 struct vxhs_attach *attach,
@@ -553,6 +643,9 @@ static int vxhs_nl_parse_session(struct nlattr *nest,
 	if (ret)
 		return ret;
 	ret = vxhs_nl_parse_session_policy(tb, &attach->session_policy, extack);
+	if (ret)
+		return ret;
+	ret = vxhs_nl_parse_tls(tb, key, extack);
 	if (ret)
 		return ret;
 	if (tb[VXHS_A_SESSION_SOURCE] &&
@@ -736,6 +829,13 @@ static int vxhs_nl_parse_set_session(struct nlattr *nest, struct vxhs_set *set,
 			       vxhs_session_nl_policy, extack);
 	if (ret)
 		return ret;
+	if (tb[VXHS_A_SESSION_TLS] || tb[VXHS_A_SESSION_TLS_PEERNAME] ||
+	    tb[VXHS_A_SESSION_TLS_IDENTITY] || tb[VXHS_A_SESSION_TLS_PSK] ||
+	    tb[VXHS_A_SESSION_ALLOW_UNVERIFIED]) {
+		NL_SET_ERR_MSG(extack,
+			       "TLS of a session cannot be changed; detach and attach");
+		return -EINVAL;
+	}
 	ret = vxhs_nl_parse_session_policy(tb, &set->session_policy, extack);
 	if (ret)
 		return ret;

@@ -53,6 +53,7 @@ struct vxhs_lane;
  * @host_id: UUID of this host
  * @digests: CRC32C protects headers and payloads
  * @tls: how its lanes get TLS; without a peer name they have none
+ * @allow_unverified: with TLS, the server may be one that speaks v34
  */
 struct vxhs_session_key {
 	struct sockaddr_storage	portal[VXHS_MAX_PORTALS];
@@ -62,6 +63,7 @@ struct vxhs_session_key {
 	u8			host_id[16];
 	bool			digests;
 	struct vxhs_tls		tls;
+	bool			allow_unverified;
 };
 
 /**

@@ -13,6 +13,8 @@ struct netlink_ext_ack;
 struct socket;
 struct vxhs_session;
 
+#define VXHS_TLS_IDENTITY_MAX	63	/* bytes of an identity */
+
 /**
  * struct vxhs_tls - how the lanes of a session get TLS
  * @peername: what the agent is told: [IDENTITY@]NAME; from vxhs_tls_name(), so
