@@ -20,7 +20,8 @@ from genl import (A_DISK, A_SESSION, ACK_LOSS, ATTACH, D_FAILED,
                   DISK_GET, NEVER, NLM_F_DUMP, P_ADDRESS, P_PORT, S_HOST,
                   S_INTERFACE, S_KATO, S_KATO_ASKED, S_PORTAL,
                   S_RECONNECT_DELAY, S_RECOVERIES, S_REPLAY_DELAY, S_SOURCE,
-                  SESSION_GET, SET, Genl, attr, nest, portal)
+                  S_ALLOW_UNVERIFIED, S_TLS, S_TLS_IDENTITY, S_TLS_PEERNAME,
+                  S_TLS_PSK, SESSION_GET, SET, Genl, attr, nest, portal)
 from harness import check, equal, main, test
 from vm import Raw, settle
 
@@ -271,6 +272,56 @@ def policy_out_of_range():
             (errno.EINVAL,))
     refused(DETACH, set_of(index, attr(D_FORCE, 2)), sentence=False)
     refused(ACK_LOSS, set_of(index), (errno.EINVAL,))
+    policy_is(index, {})
+    settle()
+    vm.detach('vxhs%d' % index)
+
+
+def tls(**change):
+    fields = {'S_TLS': 1, 'S_TLS_PEERNAME': 'server.example'}
+    fields.update(change)
+    return [attr(getattr(genl, k), v) for k, v in fields.items()
+            if v is not None]
+
+
+@test
+def wrong_tls():
+    """Refused before anything is connected."""
+    d = setup()[1]
+    before = d.accepted
+    for bad in (tls(S_TLS=2), tls(S_TLS=b'\1'), tls(S_TLS=0),
+                tls(S_TLS=None), tls(S_TLS_PEERNAME=None),
+                tls(S_TLS_PEERNAME=''), tls(S_TLS_PEERNAME='n' * 256),
+                tls(S_TLS_PEERNAME=b'not terminated'),
+                tls(S_TLS_IDENTITY='', S_TLS_PSK=None),
+                tls(S_TLS_IDENTITY='i' * 64), tls(S_TLS_IDENTITY='a:b'),
+                tls(S_TLS_PSK=0), tls(S_TLS_PSK=0xffffffff),
+                tls(S_TLS_PSK=b'\1\0'), tls(S_TLS_PSK=7, S_TLS_IDENTITY='a'),
+                tls(S_ALLOW_UNVERIFIED=2),
+                tls(S_TLS=None, S_TLS_PEERNAME=None, S_TLS_PSK=7),
+                tls(S_TLS=None, S_TLS_PEERNAME=None, S_TLS_IDENTITY='a'),
+                tls(S_TLS=None, S_TLS_PEERNAME=None, S_ALLOW_UNVERIFIED=1)):
+        refused(ATTACH, disk() + session(*bad),
+                (errno.EINVAL, errno.ERANGE, errno.E2BIG), sentence=False)
+    for text in ('a@b', 'a/b', 'a b', 'a\nb', 'a\tb', 'a%b', 'a"b', 'a$b',
+                 '\x7f', 'b\u00fccher', '*.example'):
+        refused(ATTACH, disk() + session(*tls(S_TLS_PEERNAME=text)),
+                (errno.EINVAL,))
+        refused(ATTACH, disk() + session(*tls(S_TLS_IDENTITY=text)),
+                (errno.EINVAL,))
+    equal(d.accepted, before, 'connections')
+
+
+@test
+def tls_is_for_ever():
+    nl, d = setup()
+    index = nl.attach(d, 'd')
+    equal(look(index)[1][S_TLS], 0)
+    for kind, value in ((S_TLS, 0), (S_TLS, 1), (S_TLS_PEERNAME, 'a'),
+                        (S_TLS_IDENTITY, 'a'), (S_TLS_PSK, 7),
+                        (S_ALLOW_UNVERIFIED, 1)):
+        refused(SET, set_of(index, attr(D_IO_TIMEOUT, 1),
+                            session=[attr(kind, value)]), (errno.EINVAL,))
     policy_is(index, {})
     settle()
     vm.detach('vxhs%d' % index)
