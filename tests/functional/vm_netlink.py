@@ -3,10 +3,13 @@
 """In the VM: the netlink family, called with what vxhsctl never sends."""
 
 import errno
+import glob
 import os
 import random
+import socket
 import struct
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
@@ -22,7 +25,7 @@ from genl import (A_DISK, A_SESSION, ACK_LOSS, ATTACH, D_FAILED,
                   S_RECONNECT_DELAY, S_RECOVERIES, S_REPLAY_DELAY, S_SOURCE,
                   S_ALLOW_UNVERIFIED, S_TLS, S_TLS_IDENTITY, S_TLS_PEERNAME,
                   S_TLS_PSK, SESSION_GET, SET, Genl, attr, nest, portal)
-from harness import check, equal, main, test
+from harness import check, equal, eventually, main, test
 from vm import Raw, settle
 
 _shared = {}
@@ -310,6 +313,95 @@ def wrong_tls():
         refused(ATTACH, disk() + session(*tls(S_TLS_IDENTITY=text)),
                 (errno.EINVAL,))
     equal(d.accepted, before, 'connections')
+
+
+class Deaf:
+    """A server that completes no connection: its queue is full."""
+
+    def __init__(self):
+        self.sock = socket.socket()
+        self.sock.bind(('127.0.0.1', 0))
+        self.sock.listen(0)
+        self.port = self.sock.getsockname()[1]
+        self.queued = []
+        for _ in range(3):
+            self.queued.append(socket.socket())
+            self.queued[-1].setblocking(False)
+            self.queued[-1].connect_ex(self.sock.getsockname())
+
+    def close(self):
+        for sock in (*self.queued, self.sock):
+            sock.close()
+
+
+def attaching():
+    """How many attaches are answered later."""
+    found = 0
+    for path in glob.glob('/proc/[0-9]*/comm'):
+        try:
+            with open(path) as f:
+                found += f.read() == 'vxhs_attach\n'
+        except OSError:         # it has ended
+            pass
+    return found
+
+
+@test
+def tls_answers_later():
+    """The family's lock is free meanwhile, the module is not, and the caller's
+    end is the attach's."""
+    nl, deaf = setup()[0], Deaf()
+    stays, goes = Genl(), Genl()
+    stays.send(ATTACH, disk() + session(*tls(), portals=[
+        portal('127.0.0.1', deaf.port)]))
+    time.sleep(1)       # so that its time is over first, were it about time
+    goes.send(ATTACH, disk() + session(*tls(), portals=[
+        portal('127.0.0.1', deaf.port)], host='other'))
+    equal(attaching(), 2)
+    equal(nl.disks(), [])
+    check(vm.run('rmmod', 'vxhs').returncode, 'the module was unloaded')
+    goes.close()
+    eventually(lambda: attaching() == 1,
+               'an attach whose caller has gone goes on')
+    stays.sock.setblocking(False)
+    try:
+        stays.recv()
+    except BlockingIOError:
+        pass
+    else:
+        raise AssertionError('they ended together')
+    stays.close()
+    eventually(lambda: attaching() == 0, 'the other attach goes on')
+    deaf.close()
+    equal(nl.call(SESSION_GET, flags=NLM_F_DUMP), [])
+
+
+@test
+def tls_says_why_later():
+    """Several requests in one datagram, each with its own answer."""
+    nl = Genl()
+    closed = socket.socket()
+    closed.bind(('127.0.0.1', 0))
+    requests = b''
+    for _ in range(3):
+        nl.seq += 1
+        body = struct.pack('<BBH', ATTACH, 1, 0) + disk() + session(
+            *tls(), portals=[portal('127.0.0.1', closed.getsockname()[1])])
+        requests += struct.pack('<IHHII', 16 + len(body), nl.family, 1,
+                                nl.seq, 0) + body
+    last = nl.seq
+    nl.sock.send(requests)
+    seen = set()
+    while len(seen) < 3:
+        data = nl.sock.recv(1 << 16)
+        _, kind, _, seq, _ = struct.unpack_from('<IHHII', data)
+        equal(kind, genl.NLMSG_ERROR)
+        equal(struct.unpack_from('<i', data, 16)[0], -errno.ECONNREFUSED)
+        check(dict(genl.parse(data[36:])).get(1), 'no sentence')
+        seen.add(seq)
+    equal(seen, {last - 2, last - 1, last})
+    nl.close()
+    closed.close()
 
 
 @test
