@@ -171,8 +171,9 @@ static int vxhs_nl_put_session_policy(struct sk_buff *skb,
 }
 
 static int vxhs_nl_put_tls(struct sk_buff *skb,
-			   const struct vxhs_session_key *key)
+			   const struct vxhs_session *session)
 {
+	const struct vxhs_session_key *key = &session->key;
 	char identity[VXHS_TLS_IDENTITY_MAX + 1];
 	const char *server = key->tls.peername;
 	const char *at;
@@ -190,6 +191,8 @@ static int vxhs_nl_put_tls(struct sk_buff *skb,
 		server = at + 1;
 	}
 	if (nla_put_string(skb, VXHS_A_SESSION_TLS_PEERNAME, server) ||
+	    nla_put_string(skb, VXHS_A_SESSION_TLS_CIPHER,
+			   vxhs_tls_text(session)) ||
 	    nla_put_u32(skb, VXHS_A_SESSION_ALLOW_UNVERIFIED,
 			key->allow_unverified))
 		return -EMSGSIZE;
@@ -235,7 +238,7 @@ static int vxhs_nl_put_session_body(struct sk_buff *skb,
 	    nla_put_u64_64bit(skb, VXHS_A_SESSION_RECOVERIES,
 			      READ_ONCE(session->recoveries), 0) ||
 	    vxhs_nl_put_session_policy(skb, &session->policy) ||
-	    vxhs_nl_put_tls(skb, &session->key))
+	    vxhs_nl_put_tls(skb, session))
 		return -EMSGSIZE;
 	if (session->key.source.ss_family &&
 	    vxhs_nl_put_address(skb, VXHS_A_SESSION_SOURCE,

@@ -51,7 +51,7 @@ const struct nla_policy vxhs_portal_nl_policy[VXHS_A_PORTAL_SCOPE + 1] = {
 	[VXHS_A_PORTAL_SCOPE] = { .type = NLA_U32, },
 };
 
-const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_ALLOW_UNVERIFIED + 1] = {
+const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_TLS_CIPHER + 1] = {
 	[VXHS_A_SESSION_ID] = { .type = NLA_U64, },
 	[VXHS_A_SESSION_HOST] = { .type = NLA_NUL_STRING, .len = 255, },
 	[VXHS_A_SESSION_PORTAL] = NLA_POLICY_NESTED(vxhs_portal_nl_policy),
@@ -81,6 +81,7 @@ const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_ALLOW_UNVERIFIED +
 	[VXHS_A_SESSION_TLS_IDENTITY] = { .type = NLA_NUL_STRING, .len = 63, },
 	[VXHS_A_SESSION_TLS_PSK] = NLA_POLICY_MIN(NLA_S32, 1),
 	[VXHS_A_SESSION_ALLOW_UNVERIFIED] = NLA_POLICY_MAX(NLA_U32, 1),
+	[VXHS_A_SESSION_TLS_CIPHER] = { .type = NLA_NUL_STRING, },
 };
 
 /* VXHS_CMD_ATTACH - do */
