@@ -133,7 +133,8 @@ int vxhs_tls_open(struct socket *sock)
  * @sock: from vxhs_tls_open(), without callbacks of ours
  *
  * The last fput() may be the agent's, and late.  What counts is done before:
- * the connection is reset, what was queued is gone, no packet finds it.
+ * the connection is reset, what was queued is gone, no packet finds it, and
+ * none that found it before is still under way.
  *
  * Context: task, may sleep.
  */
@@ -142,6 +143,14 @@ void vxhs_tls_release(struct socket *sock)
 	struct sock *sk = sock->sk;
 
 	tcp_abort(sk, ECONNABORTED);
+	/*
+	 * Packets from the reserves must not be in the backlog when the flag
+	 * goes: who has found the socket puts them there, under RCU, and the
+	 * next one to hold the socket takes them out.
+	 */
+	synchronize_rcu_expedited();
+	lock_sock(sk);
+	release_sock(sk);
 	lock_sock(sk);
 	if (sock_flag(sk, SOCK_MEMALLOC))
 		sk_clear_memalloc(sk);
