@@ -8,6 +8,7 @@ import os
 import random
 import socket
 import struct
+import subprocess
 import sys
 import time
 
@@ -28,6 +29,7 @@ from genl import (A_DISK, A_SESSION, ACK_LOSS, ATTACH, D_FAILED,
 from harness import check, equal, eventually, main, test
 from vm import Raw, settle
 
+HOSTILE = os.path.join(os.path.dirname(genl.__file__), 'hostile_user.py')
 _shared = {}
 
 
@@ -520,37 +522,49 @@ def many_dumps_while_things_change():
     other.close()
 
 
+def got_by(*command):
+    """What hostile_user.py gets while a disk comes and goes."""
+    nl, d = setup()
+    d.disks['e'] = vxhs.Disk(1 << 20)
+    index = nl.attach(d, 'd')
+    settle()
+    child = subprocess.Popen([*command, sys.executable, HOSTILE, str(index)],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             text=True)
+    equal(child.stdout.readline(), 'listening\n')
+    vm.detach('vxhs%d' % nl.attach(d, 'e'))
+    got = child.communicate('\n', timeout=60)[0].split('\n')
+    equal(child.returncode, 0)
+    vm.detach('vxhs%d' % index)
+    return [line for line in got if line]
+
+
 @test
-def without_cap_sys_admin():
-    nl, _ = setup()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setgid(65534)
-            os.setuid(65534)
-            fresh = Genl()
-            for command in (ATTACH, DETACH, DISK_GET, SESSION_GET, SET,
-                            ACK_LOSS):
-                for flags in (0, NLM_F_DUMP):
-                    if flags and command not in (DISK_GET, SESSION_GET):
-                        continue
-                    payload = {ATTACH: disk() + session(),
-                               SESSION_GET: nest(A_SESSION,
-                                                 attr(1, bytes(8)))}
-                    try:
-                        fresh.call(command, b'' if flags else payload.get(
-                            command, nest(A_DISK, attr(D_INDEX, 0))),
-                                   flags=flags)
-                        os._exit(command)
-                    except genl.Error as exc:
-                        if exc.errno != errno.EPERM:
-                            os._exit(10 + command)
-            os._exit(0)
-        except BaseException as exc:
-            print(repr(exc), file=sys.stderr)
-            os._exit(99)
-    equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0,
-          'the command that was let through')
+def a_hostile_user_gets_nothing():
+    """Nor one who is root, with all capabilities, in namespaces of his own."""
+    nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+    equal(got_by(*nobody), [])
+    equal(got_by(*nobody, '--no-new-privs'), [])
+    if os.path.exists('/proc/self/ns/user'):    # not in user-mode Linux
+        vm.sh('sysctl -qw kernel.unprivileged_userns_clone=1')
+        for options in ('-Ur', '-Urn', '-Urnmp'):
+            equal(got_by(*nobody, 'unshare', options, '--fork'), [], options)
+        check(vm.run(*nobody, 'unshare', '-Urnm', 'mount', '-t', 'debugfs',
+                     'none', '/mnt').returncode, 'debugfs was mounted')
+
+
+@test
+def root_gets_what_others_do_not():
+    """So that the test before this one cannot pass without a reason."""
+    got = got_by()
+    for what in ('event by membership', 'event by bind', 'write /sys/block',
+                 'write /sys/module/vxhs', 'read /dev/vxhs', 'read /sys/',
+                 *('command %d' % command for command in (
+                     ATTACH, DETACH, DISK_GET, SESSION_GET, SET, ACK_LOSS)),
+                 'command %d dump' % DISK_GET,
+                 'command %d dump' % SESSION_GET):
+        check(any(line.startswith(what) for line in got),
+              'no "%s" in %s' % (what, got))
 
 
 @test
