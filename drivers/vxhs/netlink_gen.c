@@ -51,7 +51,7 @@ const struct nla_policy vxhs_portal_nl_policy[VXHS_A_PORTAL_SCOPE + 1] = {
 	[VXHS_A_PORTAL_SCOPE] = { .type = NLA_U32, },
 };
 
-const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_KATO_ASKED + 1] = {
+const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_TLS_CIPHER + 1] = {
 	[VXHS_A_SESSION_ID] = { .type = NLA_U64, },
 	[VXHS_A_SESSION_HOST] = { .type = NLA_NUL_STRING, .len = 255, },
 	[VXHS_A_SESSION_PORTAL] = NLA_POLICY_NESTED(vxhs_portal_nl_policy),
@@ -76,6 +76,12 @@ const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_KATO_ASKED + 1] = 
 	[VXHS_A_SESSION_REPLAY_DELAY] = { .type = NLA_U32, },
 	[VXHS_A_SESSION_RECOVERIES] = { .type = NLA_U64, },
 	[VXHS_A_SESSION_KATO_ASKED] = { .type = NLA_U32, },
+	[VXHS_A_SESSION_TLS] = NLA_POLICY_MAX(NLA_U32, 1),
+	[VXHS_A_SESSION_TLS_PEERNAME] = { .type = NLA_NUL_STRING, .len = 255, },
+	[VXHS_A_SESSION_TLS_IDENTITY] = { .type = NLA_NUL_STRING, .len = 63, },
+	[VXHS_A_SESSION_TLS_PSK] = NLA_POLICY_MIN(NLA_S32, 1),
+	[VXHS_A_SESSION_ALLOW_UNVERIFIED] = NLA_POLICY_MAX(NLA_U32, 1),
+	[VXHS_A_SESSION_TLS_CIPHER] = { .type = NLA_NUL_STRING, },
 };
 
 /* VXHS_CMD_ATTACH - do */

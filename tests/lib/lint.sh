@@ -102,7 +102,8 @@ lint_install() {
 		share/man/man8/vxhsd.8 lib/udev/rules.d/60-vxhs.rules \
 		share/bash-completion/completions/vxhsctl sbin/vxhs-handshake \
 		share/man/man8/vxhs-handshake.8 \
-		lib/systemd/system/vxhs-handshake.service; do
+		lib/systemd/system/vxhs-handshake.service \
+		share/doc/vxhs/examples/handshake.conf; do
 		[ -s "$root/usr/$file" ] || { echo "not installed: $file"; return 1; }
 	done
 	left=$(find "$root" -name vxhs.ko)

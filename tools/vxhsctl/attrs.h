@@ -14,6 +14,7 @@
 #include <linux/vxhs.h>
 
 #include "policy.h"
+#include "tls.h"
 
 #define PORTALS_MAX	8
 
@@ -43,6 +44,7 @@ struct session {
 	uint32_t lanes_up;
 	uint32_t poll_lanes;
 	uint32_t digests;
+	struct tls tls;
 	uint32_t disks;
 	uint32_t kato;		/* ms, granted */
 	struct policy policy;	/* the session's items of it */

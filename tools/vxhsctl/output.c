@@ -60,10 +60,11 @@ void portal_text(char out[PORTAL_TEXT_SIZE], const struct portal *portal)
  * The table
  */
 
-enum { DEVICE, VDISK, HOST, SIZE, MODE, STATE, DIALECT, COLUMNS };
+enum { DEVICE, VDISK, HOST, SIZE, MODE, STATE, DIALECT, TLS, COLUMNS };
 
 static const char * const titles[COLUMNS] = {
-	"DEVICE", "VDISK", "HOST", "SIZE", "MODE", "STATE", "DIALECT"
+	"DEVICE", "VDISK", "HOST", "SIZE", "MODE", "STATE", "DIALECT",
+	"TLS"
 };
 
 static void disk_cell(char out[CELL_SIZE], const void *list, unsigned int row,
@@ -97,8 +98,11 @@ static void disk_cell(char out[CELL_SIZE], const void *list, unsigned int row,
 			*disk->failed ? "failed" : state_name(session->state),
 			disk->lost ? ",lost" : "");
 		break;
-	default:
+	case DIALECT:
 		strcpy(out, dialect_name(session->dialect));
+		break;
+	default:
+		strcpy(out, session->tls.on ? "yes" : "no");
 		break;
 	}
 }
@@ -193,6 +197,21 @@ static void print_portals(FILE *out, const struct session *session)
 	}
 }
 
+static void print_tls(FILE *out, const struct tls *tls)
+{
+	char identity[TLS_IDENTITY_SIZE];
+
+	if (!tls->on) {
+		print_field(out, "tls:", "none");
+		return;
+	}
+	tls_identity_text(identity, tls);
+	print_field(out, "tls:", "%s", *tls->cipher ? tls->cipher : "yes");
+	print_field(out, "tls peer name:", "%s", tls->peername);
+	print_field(out, "tls identity:", "%s",
+		    *identity ? identity : "the agent's default");
+}
+
 static void print_session(FILE *out, const struct session *session)
 {
 	char text[UUID_TEXT_SIZE], source[INET6_ADDRSTRLEN];
@@ -210,6 +229,7 @@ static void print_session(FILE *out, const struct session *session)
 		print_field(out, "polled lanes:", "%u", session->poll_lanes);
 	print_field(out, "digests:", "%s",
 		    session->digests ? "CRC32C" : "none");
+	print_tls(out, &session->tls);
 	print_portals(out, session);
 	address_text(source, sizeof(source), &session->source);
 	if (*source)
