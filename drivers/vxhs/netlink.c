@@ -192,6 +192,8 @@ static int vxhs_nl_put_session_body(struct sk_buff *skb,
 	    nla_put_u32(skb, VXHS_A_SESSION_MAX_IO, grant->max_io) ||
 	    nla_put_u32(skb, VXHS_A_SESSION_POLL_LANES, session->nr_poll) ||
 	    nla_put_u32(skb, VXHS_A_SESSION_DIGESTS, session->key.digests) ||
+	    nla_put_u64_64bit(skb, VXHS_A_SESSION_FEATURES, session->features,
+			      0) ||
 	    nla_put(skb, VXHS_A_SESSION_SERVER_ID, sizeof(grant->server_id),
 		    grant->server_id) ||
 	    nla_put_u64_64bit(skb, VXHS_A_SESSION_RECOVERIES,
@@ -528,6 +530,15 @@ static int vxhs_nl_parse_interface(const struct nlattr *attr,
 	return 0;
 }
 
+/* TLS protects more than digests do, so with it they have to be asked for. */
+static u8 vxhs_nl_get_digests(const struct nlattr *attr,
+			      const struct vxhs_session_key *key)
+{
+	if (attr)
+		return nla_get_u32(attr);
+	return key->tls.peername ? VXHS_DIGESTS_NONE : VXHS_DIGESTS_PREFERRED;
+}
+
 /* The session's ends: who they are, from the nest of an attach. */
 static int vxhs_nl_parse_session(struct nlattr *nest,
 				 struct vxhs_attach *attach,
@@ -546,15 +557,14 @@ static int vxhs_nl_parse_session(struct nlattr *nest,
 		return -EINVAL;
 	}
 	attach->host = nla_data(tb[VXHS_A_SESSION_HOST]);
-	if (tb[VXHS_A_SESSION_DIGESTS])
-		key->digests = nla_get_u32(tb[VXHS_A_SESSION_DIGESTS]);
-
 	ret = vxhs_nl_parse_portals(nest, key, extack);
 	if (ret)
 		return ret;
 	ret = vxhs_nl_parse_session_policy(tb, &attach->session_policy, extack);
 	if (ret)
 		return ret;
+	/* Behind what says whether there is TLS. */
+	key->digests = vxhs_nl_get_digests(tb[VXHS_A_SESSION_DIGESTS], key);
 	if (tb[VXHS_A_SESSION_SOURCE] &&
 	    vxhs_nl_get_address(tb[VXHS_A_SESSION_SOURCE], 0, 0,
 				&key->source)) {

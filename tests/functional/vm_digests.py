@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""In the VM: vxhsctl attach --digests. Data that is damaged on the way is sent
-again, without an error; what is damaged for ever fails alone; a damaged header
-ends the lane. LIGHT=1 leaves out what only repeats a path."""
+"""In the VM: CRC32C of headers and data, asked for or not. Data that is
+damaged on the way is sent again, without an error; what is damaged for ever
+fails alone; a damaged header ends the lane. LIGHT=1 leaves out what only
+repeats a path."""
 
 import errno
 import mmap
@@ -19,6 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import vm
 import vxhs
 from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
+from relay import DOWN, UP, Relay
 from vm import (Kmsg, Raw, attach, detach, host, refused, settle, sh, show,
                 vxhsctl)
 from vxhs import (BAD_CRC, F_DATA_CRC, F_HEADER_CRC, FLUSH, READ,
@@ -102,10 +104,12 @@ def what_show_says():
         check('CRC32C' in text and 'resends' in text, text)
         equal(queue(device, 'stable_writes'), '1', 'stable pages')
         # Without digests it is another session, with them the same.
-        plain = attach(d, 'e', '--lanes', 1)
+        plain = attach(d, 'e', '--lanes', 1, '--no-digests')
         same = attach(d, 'f', '--digests')
         shown = [show(p)['session'] for p in (device, plain, same)]
         equal([s['digests'] for s in shown], [True, False, True])
+        equal([s['digests_asked'] for s in shown],
+              ['required', 'none', 'required'])
         check(shown[1]['id'] != shown[0]['id'], 'sessions merged')
         equal(shown[2]['id'], shown[0]['id'])
         equal(queue(plain, 'stable_writes'), '0', 'stable pages')
@@ -126,12 +130,104 @@ def who_does_not_offer_them_is_refused():
             refused(['server', 'digests'], 'attach', host(d), 'd',
                     '--digests')
             vm.gone(d)
-            # It is good for an attach without.
+            # It is good for an attach that does not insist.
             device = attach(d, 'd', '--lanes', 1)
             settle()
             detach(device)
             equal(d.errors, [])
     vxhsctl('attach', 'h', 'd', '--digests', 'x', status=2)
+    vxhsctl('attach', 'h', 'd', '--digests', '--no-digests', status=2)
+
+
+@test
+def they_are_on_where_the_server_has_them():
+    none = 'none, the server does no more'
+    for features, text, stable, options in (
+            (BOTH, 'CRC32C', '1', ()), (0, none, '0', ()),
+            (F_HEADER_CRC, 'CRC32C of headers, the server does no more', '0',
+             ()),
+            (F_DATA_CRC, 'CRC32C of data, the server does no more', '1', ()),
+            (None, none, '0', ()), (BOTH, 'none', '0', ('--no-digests',))):
+        logins = []
+
+        def on_login(conn, req, payload):
+            logins.append(vxhs.parse_login(payload).features)
+            return False
+        with vxhs.V34Server(disks()) if features is None else \
+                server(features=features, on_login=on_login) as d:
+            device = attach(d, 'd', '--lanes', 2, *options)
+            settle()
+            shown = show(device)['session']
+            equal((shown['digests'], shown['digests_asked']),
+                  (text == 'CRC32C', 'none' if options else 'preferred'))
+            lines = vxhsctl('show', device)[0].split('\n')
+            equal([l.split(':', 1)[1].strip() for l in lines
+                   if l.startswith('digests:')], [text])
+            equal(queue(device, 'stable_writes'), stable, 'stable pages')
+            with Raw(device) as raw:
+                raw.write(b'm' * 4096, 4096)
+                equal(raw.read(4096), b'm' * 4096)
+            detach(device)
+            # What STAT asked for, so that the server sees what was changed.
+            wants = 0 if options else BOTH
+            equal(logins, [] if features is None else
+                  [vxhs.F_EVENTS | wants, vxhs.F_EVENTS | wants & features])
+            equal((d.errors, getattr(d, 'damaged', 0)), ([], 0))
+
+
+@test
+def what_protects_a_disk_does_not_end_unseen():
+    """Its server comes back without digests: it is not used. One that had
+    none and has them now is not asked: pages are as they were at attach."""
+    offers = []
+
+    def on_stat(conn, head):
+        offers.append(vxhs.get_offer(head).features & BOTH)
+        return False
+    words = 'server protects its data no more'
+    for worse in (0, F_HEADER_CRC, F_DATA_CRC):
+        with server(on_stat=on_stat) as d:
+            device = attach(d, 'd', '--lanes', 1)
+            settle()
+            with Raw(device) as raw:
+                raw.write(b'o' * 4096)
+                with vm.Recovers(device):
+                    d.features = worse
+                    d.drop()
+                    eventually(lambda: show(device)['session']['reason'] ==
+                               words, 'the reason is another one', 10)
+                    equal(show(device)['session']['state'], 'recovering')
+                    d.features = BOTH
+                equal(vm.in_time(raw.read), b'o' * 4096)
+            equal(show(device)['session']['digests'], True)
+            detach(device)
+            equal(d.errors, [])
+    offers.clear()
+    with server(features=0, on_stat=on_stat) as d:
+        device = attach(d, 'd', '--lanes', 1)
+        settle()
+        equal(offers, [BOTH])
+        with vm.Recovers(device):
+            d.features = BOTH
+            d.drop()
+        equal((offers[1:], show(device)['session']['digests']), ([0], False))
+        with Raw(device) as raw:
+            raw.write(b'p' * 4096)
+        detach(device)
+        equal(d.errors, [])
+
+
+@test
+def an_offer_that_is_changed_on_the_way():
+    """vxhsd sees from LOGIN what STAT did not say; the driver from its reply
+    what was not chosen."""
+    with Vxhsd('d=memory,size=8M') as d, Relay(d) as relay:
+        for way in (UP, DOWN):
+            for bit in (0, 1):
+                relay.flip(way, 236 * 8 + bit)
+                refused('server', 'attach', host(relay), 'd', '--lanes', 1)
+        equal(relay.flipped, 4)
+        vm.gone(d)
 
 
 @test
