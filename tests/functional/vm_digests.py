@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
@@ -763,14 +764,19 @@ def damaged_answers_to_commands():
             conn.send(flipped(hook.server.answer(conn, req, payload), at))
             return True
         return hook
-    for step in ('on_login', 'on_open'):
-        for at, words in ((6, 'header'), (29, 'header'), (32, 'payload'),
-                          (60, 'payload')):
-            hook = damage(at)
-            with server(**{step: hook}) as d:
-                hook.server = d
-                refused(["crc", words], 'attach', host(d), 'd', '--digests')
-                vm.gone(d)
+    def case(step, at, words):
+        hook = damage(at)
+        with server(**{step: hook}) as d:
+            hook.server = d
+            refused(["crc", words], 'attach', host(d), 'd', '--digests')
+            vm.gone(d)
+    # OPEN is tried until the attach's time is over: all at the same time.
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(case, step, at, words)
+                     for step in ('on_login', 'on_open')
+                     for at, words in ((6, 'header'), (29, 'header'),
+                                       (32, 'payload'), (60, 'payload'))]:
+            done.result()
 
 
 @test
@@ -822,6 +828,134 @@ def every_boundary_of_a_small_payload():
         equal((show(device)['resends'], show(device)['errors']), (0, 0))
         detach(device)
         equal(d.errors, [])
+
+
+class Sweep(threading.Thread):
+    """A session of its own, through a relay that turns bits over. The disk
+    has a pattern; whatever comes damaged, that is what is read, and what is
+    written is there."""
+
+    BLOCK = 512
+
+    def __init__(self, d, number):
+        super().__init__()
+        self.number = number
+        self.rng = random.Random(number)
+        self.relay = Relay(d)
+        self.device = attach(self.relay, 'd%d' % number, '--lanes', 1,
+                             '--source', '127.0.0.%d' % (2 + number),
+                             '--reconnect-delay', 0.1)
+        self.raw = Raw(self.device)
+        self.data = self.rng.randbytes(64 << 10)
+        self.raw.write(self.data)
+        self.error = None
+        self.flips = 0          # that must have ended a lane
+        self.damaged = 0        # that must have been sent again
+
+    def block(self):
+        return self.rng.randrange(len(self.data) // self.BLOCK) * self.BLOCK
+
+    def read(self, *flip):
+        at = self.block()
+        self.turn(flip)
+        got = vm.in_time(self.raw.read, at, self.BLOCK)
+        equal(got == self.data[at:at + self.BLOCK], True,
+              'right data with %r turned over' % (flip,))
+        self.turned(flip)
+
+    def write(self, *flip):
+        at, new = self.block(), self.rng.randbytes(self.BLOCK)
+        self.turn(flip)
+        vm.in_time(self.raw.write, new, at)
+        self.turned(flip)
+        self.data = self.data[:at] + new + self.data[at + self.BLOCK:]
+        got = vm.in_time(self.raw.read, at, self.BLOCK)
+        equal(got == new, True, 'what was written with %r turned over' %
+              (flip,))
+
+    def turn(self, flip):
+        if flip:
+            self.relay.flip(*flip)
+
+    def turned(self, flip):
+        check(not flip or not self.relay.ahead, 'bit %r never came' % (flip,))
+
+    def header(self, func, way, bits):
+        for bit in bits:
+            func(way, bit)
+            self.flips += 1
+
+    def payload(self, func, way, begin, count):
+        for _ in range(count):
+            func(way, begin + self.rng.randrange(self.BLOCK * 8))
+            self.damaged += 1
+
+    def first_bytes(self, way, size, count):
+        """What comes before the first I/O of a connection."""
+        for _ in range(count):
+            # But for the size of STAT's payload, for which one would wait.
+            byte = self.rng.choice([n for n in range(size)
+                                    if not 4 <= n < 12])
+            self.turn((way, byte * 8 + self.rng.randrange(8)))
+            self.relay.drop()
+            self.read()
+            self.relay.forget()
+
+    def run(self):
+        def mine(bits, all_of_them):
+            step = SWEEPS * (1 if all_of_them else 9)
+            return range(self.number, bits, step)
+        try:
+            # What goes up is for vxhsd to find, see host_bits.py.
+            self.header(self.read, DOWN, mine(32 * 8, vm.LIGHT))
+            self.header(self.write, DOWN, mine(32 * 8, vm.LIGHT))
+            self.header(self.write, UP, mine(48 * 8, False))
+            self.header(self.read, UP, mine(48 * 8, False))
+            self.payload(self.read, DOWN, 32 * 8, 5)
+            self.payload(self.write, UP, 48 * 8, 5)
+            begun = show(self.device)
+            check(begun['session']['recoveries'] >= self.flips,
+                  'a damaged header did not end its lane')
+            # One may hit a PING.
+            check(begun['resends'] >= self.damaged / 2, 'resends')
+            self.first_bytes(DOWN, 256 + 48 + 96 + 112, 3)
+            self.first_bytes(UP, 256 + 112 + 67, 3)
+        except Exception as exc:
+            self.error = exc
+
+
+SWEEPS = 8
+
+
+@test
+def each_bit_of_a_frame():
+    """Of the replies to READ and WRITE each bit of the headers (in the VM,
+    where emulation is slow, each ninth), and some of payloads, of requests and
+    of what comes before them."""
+    with Vxhsd(*('d%d=memory,size=1M' % n for n in range(SWEEPS))) as d:
+        sweeps = [Sweep(d, n) for n in range(SWEEPS)]
+        settle()
+        for sweep in sweeps:
+            sweep.start()
+        for sweep in sweeps:
+            sweep.join(120)
+            check(not sweep.is_alive(), 'it hangs')
+        for sweep in sweeps:
+            if sweep.error:
+                raise sweep.error
+            shown = show(sweep.device)
+            equal(shown['errors'], 0)
+            # As the server has it, past the relay.
+            c, g = vxhs.opened(d, 'd%d' % sweep.number, vxhs.RO)
+            equal(c.read(g.handle, 0, len(sweep.data))[1] == sweep.data, True,
+                  'the data in the end')
+            c.logout()
+            sweep.raw.close()
+            settle()
+            detach(sweep.device)
+            sweep.relay.__exit__()
+        print('# %d bits of headers' % sum(s.flips for s in sweeps))
+        vm.gone(d)
 
 
 @test
