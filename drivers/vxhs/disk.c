@@ -436,7 +436,7 @@ static void vxhs_disk_set_limits(const struct vxhs_disk *disk,
 	if (geometry->caps & VXHS_CAP_ROTATIONAL)
 		lim->features |= BLK_FEAT_ROTATIONAL;
 	/* A page that changes under way would be sent with a wrong CRC. */
-	if (disk->session->key.digests)
+	if (disk->session->features & VXHS_F_DATA_CRC)
 		lim->features |= BLK_FEAT_STABLE_WRITES;
 	if (geometry->caps & VXHS_CAP_DISCARD) {
 		lim->max_hw_discard_sectors =

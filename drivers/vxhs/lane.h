@@ -184,6 +184,7 @@ struct vxhs_rx {
  * @dialect: enum vxhs_dialect; set under the socket lock before requests flow
  * @state: enum vxhs_lane_state
  * @features: VXHS_F_* agreed on
+ * @offered: of what, for LOGIN repeats it
  * @max_inflight: requests that the server grants
  * @max_inflight_bytes: bytes of payloads that the server grants
  * @sock: the connection; changed under tx.lock once the lane was up
@@ -226,6 +227,7 @@ struct vxhs_lane {
 	enum vxhs_dialect	dialect;
 	enum vxhs_lane_state	state;
 	u64			features;
+	u64			offered;
 	u32			max_inflight;
 	u32			max_inflight_bytes;
 	struct socket		*sock;

@@ -233,6 +233,8 @@ static int vxhs_nl_put_session_body(struct sk_buff *skb,
 	    nla_put_u32(skb, VXHS_A_SESSION_MAX_IO, grant->max_io) ||
 	    nla_put_u32(skb, VXHS_A_SESSION_POLL_LANES, session->nr_poll) ||
 	    nla_put_u32(skb, VXHS_A_SESSION_DIGESTS, session->key.digests) ||
+	    nla_put_u64_64bit(skb, VXHS_A_SESSION_FEATURES, session->features,
+			      0) ||
 	    nla_put(skb, VXHS_A_SESSION_SERVER_ID, sizeof(grant->server_id),
 		    grant->server_id) ||
 	    nla_put_u64_64bit(skb, VXHS_A_SESSION_RECOVERIES,

@@ -128,6 +128,15 @@ static int vxhs_nl_parse_tls(struct nlattr *tb[], struct vxhs_session_key *key,
 	return key->tls.peername ? 0 : -ENOMEM;
 }
 
+/* TLS protects more than digests do, so with it they have to be asked for. */
+static u8 vxhs_nl_get_digests(const struct nlattr *attr,
+			      const struct vxhs_session_key *key)
+{
+	if (attr)
+		return nla_get_u32(attr);
+	return key->tls.peername ? VXHS_DIGESTS_NONE : VXHS_DIGESTS_PREFERRED;
+}
+
 /* The session's ends: who they are, from the nest of an attach. */
 static int vxhs_nl_parse_session(struct nlattr *nest,
 				 struct vxhs_attach *attach,
@@ -146,9 +155,6 @@ static int vxhs_nl_parse_session(struct nlattr *nest,
 		return -EINVAL;
 	}
 	attach->host = nla_data(tb[VXHS_A_SESSION_HOST]);
-	if (tb[VXHS_A_SESSION_DIGESTS])
-		key->digests = nla_get_u32(tb[VXHS_A_SESSION_DIGESTS]);
-
 	ret = vxhs_nl_parse_portals(nest, key, extack);
 	if (ret)
 		return ret;
@@ -158,6 +164,8 @@ static int vxhs_nl_parse_session(struct nlattr *nest,
 	ret = vxhs_nl_parse_tls(tb, key, extack);
 	if (ret)
 		return ret;
+	/* Behind what says whether there is TLS. */
+	key->digests = vxhs_nl_get_digests(tb[VXHS_A_SESSION_DIGESTS], key);
 	if (tb[VXHS_A_SESSION_SOURCE] &&
 	    vxhs_nl_get_address(tb[VXHS_A_SESSION_SOURCE], 0, 0,
 				&key->source)) {

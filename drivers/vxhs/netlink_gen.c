@@ -51,7 +51,7 @@ const struct nla_policy vxhs_portal_nl_policy[VXHS_A_PORTAL_SCOPE + 1] = {
 	[VXHS_A_PORTAL_SCOPE] = { .type = NLA_U32, },
 };
 
-const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_TLS_CIPHER + 1] = {
+const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_FEATURES + 1] = {
 	[VXHS_A_SESSION_ID] = { .type = NLA_U64, },
 	[VXHS_A_SESSION_HOST] = { .type = NLA_NUL_STRING, .len = 255, },
 	[VXHS_A_SESSION_PORTAL] = NLA_POLICY_NESTED(vxhs_portal_nl_policy),
@@ -71,7 +71,7 @@ const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_TLS_CIPHER + 1] = 
 	[VXHS_A_SESSION_SERVER_ID] = NLA_POLICY_EXACT_LEN(16),
 	[VXHS_A_SESSION_REASON] = { .type = NLA_NUL_STRING, },
 	[VXHS_A_SESSION_POLL_LANES] = { .type = NLA_U32, },
-	[VXHS_A_SESSION_DIGESTS] = NLA_POLICY_MAX(NLA_U32, 1),
+	[VXHS_A_SESSION_DIGESTS] = NLA_POLICY_MAX(NLA_U32, 2),
 	[VXHS_A_SESSION_RECONNECT_DELAY] = { .type = NLA_U32, },
 	[VXHS_A_SESSION_REPLAY_DELAY] = { .type = NLA_U32, },
 	[VXHS_A_SESSION_RECOVERIES] = { .type = NLA_U64, },
@@ -82,6 +82,7 @@ const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_TLS_CIPHER + 1] = 
 	[VXHS_A_SESSION_TLS_PSK] = NLA_POLICY_MIN(NLA_S32, 1),
 	[VXHS_A_SESSION_ALLOW_UNVERIFIED] = NLA_POLICY_MAX(NLA_U32, 1),
 	[VXHS_A_SESSION_TLS_CIPHER] = { .type = NLA_NUL_STRING, },
+	[VXHS_A_SESSION_FEATURES] = { .type = NLA_U64, },
 };
 
 /* VXHS_CMD_ATTACH - do */

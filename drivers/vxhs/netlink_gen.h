@@ -14,7 +14,7 @@
 /* Common nested types */
 extern const struct nla_policy vxhs_disk_nl_policy[VXHS_A_DISK_TAKE_OVER + 1];
 extern const struct nla_policy vxhs_portal_nl_policy[VXHS_A_PORTAL_SCOPE + 1];
-extern const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_TLS_CIPHER + 1];
+extern const struct nla_policy vxhs_session_nl_policy[VXHS_A_SESSION_FEATURES + 1];
 
 int vxhs_nl_pre_doit(const struct genl_split_ops *ops, struct sk_buff *skb,
 		     struct genl_info *info);

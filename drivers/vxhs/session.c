@@ -133,14 +133,48 @@ static int vxhs_session_command_error(struct vxhs_lane *lane, int ret,
 	return ret;
 }
 
+/*
+ * The digests that a lane offers: what was asked for, and then what the first
+ * lane got.  Pages are stable, or not, for a disk's life; and nothing that
+ * protects its data may end without a word.
+ */
+static u64 vxhs_session_digests(const struct vxhs_session *session)
+{
+	if (session->dialect)
+		return session->features & VXHS_DIGESTS;
+	return session->key.digests == VXHS_DIGESTS_NONE ? 0 : VXHS_DIGESTS;
+}
+
+/* Has the server taken those without which this lane is not to be used? */
+static int vxhs_session_check_digests(struct vxhs_session *session,
+				      u64 features,
+				      struct netlink_ext_ack *extack)
+{
+	if (!(vxhs_session_digests(session) & ~features))
+		return 0;
+	if (session->dialect) {
+		/* The log has it too, but not each time. */
+		WRITE_ONCE(session->reason,
+			   "server protects its data no more");
+		NL_SET_ERR_MSG(extack,
+			       "server protected this session's data with digests before and now does not: refused");
+		return -EPROTO;
+	}
+	if (session->key.digests == VXHS_DIGESTS_REQUIRED) {
+		NL_SET_ERR_MSG(extack,
+			       "the server does not offer digests; attach without --digests");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
 /* STAT with an offer decides the dialect.  Return: 0 or a negative errno */
 static int vxhs_session_negotiate(struct vxhs_session *session,
 				  struct vxhs_lane *lane,
 				  unsigned long deadline,
 				  struct netlink_ext_ack *extack)
 {
-	u64 digests = session->key.digests ? VXHS_DIGESTS : 0;
-	u64 offer = digests | VXHS_F_EVENTS;
+	u64 offer = vxhs_session_digests(session) | VXHS_F_EVENTS;
 	u16 version;
 	u64 features;
 	enum vxhs_rule rule;
@@ -164,11 +198,9 @@ static int vxhs_session_negotiate(struct vxhs_session *session,
 	}
 	if (rule)
 		return vxhs_session_rule_error(rule, extack);
-	if (digests && (!version || (features & digests) != digests)) {
-		NL_SET_ERR_MSG(extack,
-			       "the server does not offer digests; attach without --digests");
-		return -EOPNOTSUPP;
-	}
+	ret = vxhs_session_check_digests(session, features, extack);
+	if (ret)
+		return ret;
 
 	if (!version) {
 		if (session->dialect == VXHS_DIALECT_NATIVE) {
@@ -189,6 +221,7 @@ static int vxhs_session_negotiate(struct vxhs_session *session,
 	ret = vxhs_receive_is_idle(lane) ? 0 : -EPROTO;
 	lane->dialect = VXHS_DIALECT_NATIVE;
 	lane->features = features;
+	lane->offered = offer;
 	vxhs_receive_reset(lane);
 	release_sock(lane->sock->sk);
 	if (ret)
@@ -204,7 +237,7 @@ static int vxhs_session_login(struct vxhs_session *session,
 {
 	struct vxhs_login login = {
 		.session_id = session->id,
-		.features = lane->features,
+		.features = lane->offered,
 		.epoch = session->epoch,
 		.kato_ms = READ_ONCE(session->policy.kato_ms),
 		.lane = lane->index,
@@ -334,7 +367,10 @@ int vxhs_session_start_lane(struct vxhs_session *session,
 	ret = vxhs_session_check_grant(session, &grant, extack);
 	if (ret)
 		return ret;
-	session->dialect = lane->dialect;
+	if (!session->dialect) {
+		session->dialect = lane->dialect;
+		session->features = lane->features;
+	}
 	if (lane->dialect == VXHS_DIALECT_NATIVE) {
 		lane->max_inflight = min(grant.max_inflight, 1U << 20);
 		lane->max_inflight_bytes = grant.max_inflight_bytes;

@@ -51,7 +51,7 @@ struct vxhs_lane;
  * @source: address to connect from, family 0 for any
  * @ifindex: interface to bind to, 0 for any
  * @host_id: UUID of this host
- * @digests: CRC32C protects headers and payloads
+ * @digests: enum vxhs_digests, what was asked for
  * @tls: how its lanes get TLS; without a peer name they have none
  * @allow_unverified: with TLS, the server may be one that speaks v34
  */
@@ -61,7 +61,7 @@ struct vxhs_session_key {
 	struct sockaddr_storage	source;
 	int			ifindex;
 	u8			host_id[16];
-	bool			digests;
+	u8			digests;
 	struct vxhs_tls		tls;
 	bool			allow_unverified;
 };
@@ -86,8 +86,9 @@ struct vxhs_session_policy {
  * @interface: name of key.ifindex
  * @ref: references: the list of sessions, each disk, each user
  * @entry: in the list of sessions
- * @lock: serialises attaches and detaches; protects the next three
- * @dialect: of all its lanes
+ * @lock: serialises attaches and detaches; protects the next four
+ * @dialect: of all its lanes, as the first one agreed on
+ * @features: of the first lane; of these, no lane lacks VXHS_DIGESTS
  * @current_portal: index of the portal in use, or to be tried next
  * @policy: read without the lock
  * @vdisk: of its first disk, for STAT
@@ -142,6 +143,7 @@ struct vxhs_session {
 
 	struct mutex		lock;	/* outermost */
 	enum vxhs_dialect	dialect;
+	u64			features;
 	unsigned int		current_portal;
 	struct vxhs_session_policy	policy;
 	char			vdisk[VXHS_NAME_MAX + 1];

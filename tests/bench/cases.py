@@ -125,7 +125,7 @@ SETUP = {
     'vxhs': '''\
 vxhsd --listen 127.0.0.1:9999 --export d0=memory,size=256M{further} 2>/run/vxhsd.log &
 until grep -q 'vxhsd: ready' /run/vxhsd.log; do kill -0 $!; sleep 0.1; done
-vxhsctl attach 127.0.0.1:9999 d0 --index 0
+vxhsctl attach 127.0.0.1:9999 d0 --index 0 --no-digests
 '''.format(further=' $(for i in $(seq %d); do echo --export '
            'd$i=memory,size=256M; done)' % FURTHER),
     'nvme': _NVMET.format(n=0, address='127.0.0.1', inside='', params=''),
@@ -162,7 +162,7 @@ vxhsctl attach 127.0.0.1:9932 d0 --index 32 --digests
 mkdir -p /run/vxhsd-poll
 vxhsd --state-dir /run/vxhsd-poll --listen 127.0.0.1:9935 --export d0=memory,size=256M 2>/run/vxhsd-poll.log &
 until grep -q 'vxhsd: ready' /run/vxhsd-poll.log; do kill -0 $!; sleep 0.1; done
-vxhsctl attach 127.0.0.1:9935 d0 --index 35 --poll-lanes 1
+vxhsctl attach 127.0.0.1:9935 d0 --index 35 --poll-lanes 1 --no-digests
 ''',
     # The server in a network namespace of its own, behind a pair of virtual
     # interfaces that are like loopback in all but this: what either end
@@ -184,7 +184,7 @@ ip netns exec server sh -c 'echo 1 >/sys/class/net/server/threaded'
 mkdir -p /run/vxhsd-veth
 nsenter --net=/run/netns/server vxhsd --state-dir /run/vxhsd-veth --listen 198.51.100.2 --export d0=memory,size=256M 2>/run/vxhsd-veth.log &
 until grep -q 'vxhsd: ready' /run/vxhsd-veth.log; do kill -0 $!; sleep 0.1; done
-vxhsctl attach 198.51.100.2 d0 --index 36
+vxhsctl attach 198.51.100.2 d0 --index 36 --no-digests
 ''',
     'client-nbd': '''\
 modprobe nbd

@@ -76,7 +76,7 @@ def guest(row, digests):
     while 'ready' not in open('/run/vxhsd.log').read():
         pass
     device = run(['vxhsctl', 'attach', '127.0.0.1', 'd', '--lanes', '1'] +
-                 ['--digests'] * digests).strip()
+                 ['--digests' if digests else '--no-digests']).strip()
     run(fio.fill(device))
     for name, value in (('kptr_restrict', '0'),
                         ('perf_event_max_sample_rate', '100000')):

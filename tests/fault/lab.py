@@ -286,7 +286,7 @@ class Lab:
                     needs.get('freeze') and self.args.block_devices or
                     # Else nobody can tell what the network has changed.
                     needs.get('digests') and self.args.block_devices and
-                    '--digests' not in self.args.attach_options)
+                    '--no-digests' in self.args.attach_options)
 
     def inject(self, number, kind, seed):
         """One fault; how long I/O stood still after it was over, seconds."""

@@ -359,7 +359,7 @@ def polled_io_verifies():
                                      (1, 2, True)):
             poll = min(poll, os.cpu_count())
             options = ['--lanes', lanes, '--poll-lanes', poll] + \
-                ['--digests'] * digests
+                ['--digests' if digests else '--no-digests']
             device = attach(d, 'd', *options)
             session = show(device)['session']
             equal((session['lanes'], session['lanes_up'],

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""In the VM: vxhsctl attach --digests. Data that is damaged on the way is sent
-again, without an error; what is damaged for ever fails alone; a damaged header
-ends the lane. LIGHT=1 leaves out what only repeats a path."""
+"""In the VM: CRC32C of headers and data, asked for or not. Data that is
+damaged on the way is sent again, without an error; what is damaged for ever
+fails alone; a damaged header ends the lane. LIGHT=1 leaves out what only
+repeats a path."""
 
 import errno
 import mmap
@@ -13,12 +14,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vm
 import vxhs
 from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
+from relay import DOWN, UP, Relay
 from vm import (Kmsg, Raw, attach, detach, host, refused, settle, sh, show,
                 vxhsctl)
 from vxhs import (BAD_CRC, F_DATA_CRC, F_HEADER_CRC, FLUSH, READ,
@@ -102,10 +105,12 @@ def what_show_says():
         check('CRC32C' in text and 'resends' in text, text)
         equal(queue(device, 'stable_writes'), '1', 'stable pages')
         # Without digests it is another session, with them the same.
-        plain = attach(d, 'e', '--lanes', 1)
+        plain = attach(d, 'e', '--lanes', 1, '--no-digests')
         same = attach(d, 'f', '--digests')
         shown = [show(p)['session'] for p in (device, plain, same)]
         equal([s['digests'] for s in shown], [True, False, True])
+        equal([s['digests_asked'] for s in shown],
+              ['required', 'none', 'required'])
         check(shown[1]['id'] != shown[0]['id'], 'sessions merged')
         equal(shown[2]['id'], shown[0]['id'])
         equal(queue(plain, 'stable_writes'), '0', 'stable pages')
@@ -126,12 +131,104 @@ def who_does_not_offer_them_is_refused():
             refused(['server', 'digests'], 'attach', host(d), 'd',
                     '--digests')
             vm.gone(d)
-            # It is good for an attach without.
+            # It is good for an attach that does not insist.
             device = attach(d, 'd', '--lanes', 1)
             settle()
             detach(device)
             equal(d.errors, [])
     vxhsctl('attach', 'h', 'd', '--digests', 'x', status=2)
+    vxhsctl('attach', 'h', 'd', '--digests', '--no-digests', status=2)
+
+
+@test
+def they_are_on_where_the_server_has_them():
+    none = 'none, the server does no more'
+    for features, text, stable, options in (
+            (BOTH, 'CRC32C', '1', ()), (0, none, '0', ()),
+            (F_HEADER_CRC, 'CRC32C of headers, the server does no more', '0',
+             ()),
+            (F_DATA_CRC, 'CRC32C of data, the server does no more', '1', ()),
+            (None, none, '0', ()), (BOTH, 'none', '0', ('--no-digests',))):
+        logins = []
+
+        def on_login(conn, req, payload):
+            logins.append(vxhs.parse_login(payload).features)
+            return False
+        with vxhs.V34Server(disks()) if features is None else \
+                server(features=features, on_login=on_login) as d:
+            device = attach(d, 'd', '--lanes', 2, *options)
+            settle()
+            shown = show(device)['session']
+            equal((shown['digests'], shown['digests_asked']),
+                  (text == 'CRC32C', 'none' if options else 'preferred'))
+            lines = vxhsctl('show', device)[0].split('\n')
+            equal([l.split(':', 1)[1].strip() for l in lines
+                   if l.startswith('digests:')], [text])
+            equal(queue(device, 'stable_writes'), stable, 'stable pages')
+            with Raw(device) as raw:
+                raw.write(b'm' * 4096, 4096)
+                equal(raw.read(4096), b'm' * 4096)
+            detach(device)
+            # What STAT asked for, so that the server sees what was changed.
+            wants = 0 if options else BOTH
+            equal(logins, [] if features is None else
+                  [vxhs.F_EVENTS | wants, vxhs.F_EVENTS | wants & features])
+            equal((d.errors, getattr(d, 'damaged', 0)), ([], 0))
+
+
+@test
+def what_protects_a_disk_does_not_end_unseen():
+    """Its server comes back without digests: it is not used. One that had
+    none and has them now is not asked: pages are as they were at attach."""
+    offers = []
+
+    def on_stat(conn, head):
+        offers.append(vxhs.get_offer(head).features & BOTH)
+        return False
+    words = 'server protects its data no more'
+    for worse in (0, F_HEADER_CRC, F_DATA_CRC):
+        with server(on_stat=on_stat) as d:
+            device = attach(d, 'd', '--lanes', 1)
+            settle()
+            with Raw(device) as raw:
+                raw.write(b'o' * 4096)
+                with vm.Recovers(device):
+                    d.features = worse
+                    d.drop()
+                    eventually(lambda: show(device)['session']['reason'] ==
+                               words, 'the reason is another one', 10)
+                    equal(show(device)['session']['state'], 'recovering')
+                    d.features = BOTH
+                equal(vm.in_time(raw.read), b'o' * 4096)
+            equal(show(device)['session']['digests'], True)
+            detach(device)
+            equal(d.errors, [])
+    offers.clear()
+    with server(features=0, on_stat=on_stat) as d:
+        device = attach(d, 'd', '--lanes', 1)
+        settle()
+        equal(offers, [BOTH])
+        with vm.Recovers(device):
+            d.features = BOTH
+            d.drop()
+        equal((offers[1:], show(device)['session']['digests']), ([0], False))
+        with Raw(device) as raw:
+            raw.write(b'p' * 4096)
+        detach(device)
+        equal(d.errors, [])
+
+
+@test
+def an_offer_that_is_changed_on_the_way():
+    """vxhsd sees from LOGIN what STAT did not say; the driver from its reply
+    what was not chosen."""
+    with Vxhsd('d=memory,size=8M') as d, Relay(d) as relay:
+        for way in (UP, DOWN):
+            for bit in (0, 1):
+                relay.flip(way, 236 * 8 + bit)
+                refused('server', 'attach', host(relay), 'd', '--lanes', 1)
+        equal(relay.flipped, 4)
+        vm.gone(d)
 
 
 @test
@@ -667,14 +764,19 @@ def damaged_answers_to_commands():
             conn.send(flipped(hook.server.answer(conn, req, payload), at))
             return True
         return hook
-    for step in ('on_login', 'on_open'):
-        for at, words in ((6, 'header'), (29, 'header'), (32, 'payload'),
-                          (60, 'payload')):
-            hook = damage(at)
-            with server(**{step: hook}) as d:
-                hook.server = d
-                refused(["crc", words], 'attach', host(d), 'd', '--digests')
-                vm.gone(d)
+    def case(step, at, words):
+        hook = damage(at)
+        with server(**{step: hook}) as d:
+            hook.server = d
+            refused(["crc", words], 'attach', host(d), 'd', '--digests')
+            vm.gone(d)
+    # OPEN is tried until the attach's time is over: all at the same time.
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(case, step, at, words)
+                     for step in ('on_login', 'on_open')
+                     for at, words in ((6, 'header'), (29, 'header'),
+                                       (32, 'payload'), (60, 'payload'))]:
+            done.result()
 
 
 @test
@@ -726,6 +828,134 @@ def every_boundary_of_a_small_payload():
         equal((show(device)['resends'], show(device)['errors']), (0, 0))
         detach(device)
         equal(d.errors, [])
+
+
+class Sweep(threading.Thread):
+    """A session of its own, through a relay that turns bits over. The disk
+    has a pattern; whatever comes damaged, that is what is read, and what is
+    written is there."""
+
+    BLOCK = 512
+
+    def __init__(self, d, number):
+        super().__init__()
+        self.number = number
+        self.rng = random.Random(number)
+        self.relay = Relay(d)
+        self.device = attach(self.relay, 'd%d' % number, '--lanes', 1,
+                             '--source', '127.0.0.%d' % (2 + number),
+                             '--reconnect-delay', 0.1)
+        self.raw = Raw(self.device)
+        self.data = self.rng.randbytes(64 << 10)
+        self.raw.write(self.data)
+        self.error = None
+        self.flips = 0          # that must have ended a lane
+        self.damaged = 0        # that must have been sent again
+
+    def block(self):
+        return self.rng.randrange(len(self.data) // self.BLOCK) * self.BLOCK
+
+    def read(self, *flip):
+        at = self.block()
+        self.turn(flip)
+        got = vm.in_time(self.raw.read, at, self.BLOCK)
+        equal(got == self.data[at:at + self.BLOCK], True,
+              'right data with %r turned over' % (flip,))
+        self.turned(flip)
+
+    def write(self, *flip):
+        at, new = self.block(), self.rng.randbytes(self.BLOCK)
+        self.turn(flip)
+        vm.in_time(self.raw.write, new, at)
+        self.turned(flip)
+        self.data = self.data[:at] + new + self.data[at + self.BLOCK:]
+        got = vm.in_time(self.raw.read, at, self.BLOCK)
+        equal(got == new, True, 'what was written with %r turned over' %
+              (flip,))
+
+    def turn(self, flip):
+        if flip:
+            self.relay.flip(*flip)
+
+    def turned(self, flip):
+        check(not flip or not self.relay.ahead, 'bit %r never came' % (flip,))
+
+    def header(self, func, way, bits):
+        for bit in bits:
+            func(way, bit)
+            self.flips += 1
+
+    def payload(self, func, way, begin, count):
+        for _ in range(count):
+            func(way, begin + self.rng.randrange(self.BLOCK * 8))
+            self.damaged += 1
+
+    def first_bytes(self, way, size, count):
+        """What comes before the first I/O of a connection."""
+        for _ in range(count):
+            # But for the size of STAT's payload, for which one would wait.
+            byte = self.rng.choice([n for n in range(size)
+                                    if not 4 <= n < 12])
+            self.turn((way, byte * 8 + self.rng.randrange(8)))
+            self.relay.drop()
+            self.read()
+            self.relay.forget()
+
+    def run(self):
+        def mine(bits, all_of_them):
+            step = SWEEPS * (1 if all_of_them else 9)
+            return range(self.number, bits, step)
+        try:
+            # What goes up is for vxhsd to find, see host_bits.py.
+            self.header(self.read, DOWN, mine(32 * 8, vm.LIGHT))
+            self.header(self.write, DOWN, mine(32 * 8, vm.LIGHT))
+            self.header(self.write, UP, mine(48 * 8, False))
+            self.header(self.read, UP, mine(48 * 8, False))
+            self.payload(self.read, DOWN, 32 * 8, 5)
+            self.payload(self.write, UP, 48 * 8, 5)
+            begun = show(self.device)
+            check(begun['session']['recoveries'] >= self.flips,
+                  'a damaged header did not end its lane')
+            # One may hit a PING.
+            check(begun['resends'] >= self.damaged / 2, 'resends')
+            self.first_bytes(DOWN, 256 + 48 + 96 + 112, 3)
+            self.first_bytes(UP, 256 + 112 + 67, 3)
+        except Exception as exc:
+            self.error = exc
+
+
+SWEEPS = 8
+
+
+@test
+def each_bit_of_a_frame():
+    """Of the replies to READ and WRITE each bit of the headers (in the VM,
+    where emulation is slow, each ninth), and some of payloads, of requests and
+    of what comes before them."""
+    with Vxhsd(*('d%d=memory,size=1M' % n for n in range(SWEEPS))) as d:
+        sweeps = [Sweep(d, n) for n in range(SWEEPS)]
+        settle()
+        for sweep in sweeps:
+            sweep.start()
+        for sweep in sweeps:
+            sweep.join(120)
+            check(not sweep.is_alive(), 'it hangs')
+        for sweep in sweeps:
+            if sweep.error:
+                raise sweep.error
+            shown = show(sweep.device)
+            equal(shown['errors'], 0)
+            # As the server has it, past the relay.
+            c, g = vxhs.opened(d, 'd%d' % sweep.number, vxhs.RO)
+            equal(c.read(g.handle, 0, len(sweep.data))[1] == sweep.data, True,
+                  'the data in the end')
+            c.logout()
+            sweep.raw.close()
+            settle()
+            detach(sweep.device)
+            sweep.relay.__exit__()
+        print('# %d bits of headers' % sum(s.flips for s in sweeps))
+        vm.gone(d)
 
 
 @test

@@ -12,6 +12,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
+#include <linux/vxhs_wire.h>
 
 #include "../../tools/vxhsctl/attrs.h"
 #include "../../tools/vxhsctl/nl.h"
@@ -48,6 +49,7 @@ static const struct session sample_session = {
 		{ { { 0xfe, 0x80, [15] = 1 }, 16 }, 9998, 3 },
 	},
 	.source = { { 127, 0, 0, 2 }, 4 }, .interface = "eth0",
+	.has_digests = true, .digests = VXHS_DIGESTS_NONE,
 	.policy = {
 		.has = { [POLICY_KATO] = true, [POLICY_REPLAY_DELAY] = true },
 		.ms = { [POLICY_KATO] = 300, [POLICY_REPLAY_DELAY] = 400 },
@@ -105,6 +107,8 @@ static void attach_request(void **state)
 	assert_int_equal(msg.session.portals[1].scope, 3);
 	assert_int_equal(msg.session.source.len, 4);
 	assert_string_equal(msg.session.interface, "eth0");
+	assert_true(msg.session.has_digests);
+	assert_int_equal(msg.session.digests, VXHS_DIGESTS_NONE);
 }
 
 static void policy_of_a_request(void **state)
@@ -163,6 +167,8 @@ static void policy_of_a_reply(void **state)
 	mnl_attr_put_u32(nlh, VXHS_A_SESSION_KATO_ASKED, 300);
 	mnl_attr_put_u32(nlh, VXHS_A_SESSION_RECONNECT_DELAY, 100);
 	mnl_attr_put_u64(nlh, VXHS_A_SESSION_RECOVERIES, 5);
+	mnl_attr_put_u32(nlh, VXHS_A_SESSION_DIGESTS, VXHS_DIGESTS_PREFERRED);
+	mnl_attr_put_u64(nlh, VXHS_A_SESSION_FEATURES, VXHS_F_DATA_CRC);
 	mnl_attr_nest_end(nlh, nest);
 	assert_int_equal(message_decode(nlh, &msg), 0);
 	assert_true(msg.disk.policy.has[POLICY_FAST_IO_FAIL]);
@@ -177,6 +183,8 @@ static void policy_of_a_reply(void **state)
 	assert_int_equal(msg.session.policy.ms[POLICY_KATO], 300);
 	assert_int_equal(msg.session.policy.ms[POLICY_RECONNECT_DELAY], 100);
 	assert_int_equal(msg.session.recoveries, 5);
+	assert_int_equal(msg.session.digests, VXHS_DIGESTS_PREFERRED);
+	assert_int_equal(msg.session.features, VXHS_F_DATA_CRC);
 }
 
 static void absent_means_the_kernel_chooses(void **state)
@@ -188,6 +196,7 @@ static void absent_means_the_kernel_chooses(void **state)
 
 	(void)state;
 	session.source.len = 0;
+	session.has_digests = false;
 	*session.interface = 0;
 	assert_true(attach_encode(nlh, SIZE, &disk, &session));
 	mnl_attr_for_each(nest, nlh, sizeof(struct genlmsghdr)) {
@@ -202,6 +211,8 @@ static void absent_means_the_kernel_chooses(void **state)
 						     VXHS_A_SESSION_SOURCE);
 				assert_int_not_equal(mnl_attr_get_type(attr),
 						     VXHS_A_SESSION_INTERFACE);
+				assert_int_not_equal(mnl_attr_get_type(attr),
+						     VXHS_A_SESSION_DIGESTS);
 			}
 		}
 	}

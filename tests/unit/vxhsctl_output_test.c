@@ -283,6 +283,37 @@ static void a_disk_that_is_not_well(void **state)
 	expect_line(&msg, "kato:               none\n");
 }
 
+static void digests(void **state)
+{
+	static const struct {
+		uint32_t asked;
+		uint64_t features;
+		const char *line;
+	} all[] = {
+		{ VXHS_DIGESTS_PREFERRED, 7, "CRC32C\n" },
+		{ VXHS_DIGESTS_REQUIRED, 3, "CRC32C, required\n" },
+		{ VXHS_DIGESTS_NONE, 4, "none\n" },
+		{ VXHS_DIGESTS_PREFERRED, 4, "none, the server does no more\n" },
+		{ VXHS_DIGESTS_PREFERRED, 1,
+		  "CRC32C of headers, the server does no more\n" },
+		{ VXHS_DIGESTS_PREFERRED, 2,
+		  "CRC32C of data, the server does no more\n" },
+	};
+	char line[80];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct message msg = sample();
+
+		msg.session.digests = all[i].asked;
+		msg.session.features = all[i].features;
+		snprintf(line, sizeof(line), "digests:            %s",
+			 all[i].line);
+		expect_line(&msg, line);
+	}
+}
+
 static void changes(void **state)
 {
 	const struct timespec when = { 1700000000, 123456789 };
@@ -479,6 +510,7 @@ int main(void)
 		cmocka_unit_test(table),
 		cmocka_unit_test(one_disk),
 		cmocka_unit_test(a_disk_that_is_not_well),
+		cmocka_unit_test(digests),
 		cmocka_unit_test(changes),
 		cmocka_unit_test(changes_of_a_disk),
 		cmocka_unit_test(json_of_a_disk),

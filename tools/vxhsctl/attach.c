@@ -61,7 +61,14 @@ static int take_option(const struct command *cmd, int opt,
 					 optarg, POLL_LANES_MAX);
 		return STATUS_OK;
 	case OPTION_DIGESTS:
-		session->digests = 1;
+	case OPTION_NO_DIGESTS:
+		if (session->has_digests &&
+		    (opt == OPTION_DIGESTS) !=
+		    (session->digests == VXHS_DIGESTS_REQUIRED))
+			return bad_usage(cmd, "--digests and --no-digests exclude each other");
+		session->has_digests = true;
+		session->digests = opt == OPTION_DIGESTS ?
+			VXHS_DIGESTS_REQUIRED : VXHS_DIGESTS_NONE;
 		return STATUS_OK;
 	case OPTION_INDEX:
 		disk->has_index = true;
@@ -111,6 +118,7 @@ static int parse(const struct command *cmd, int argc, char **argv,
 		{ "lanes", required_argument, NULL, OPTION_LANES },
 		{ "poll-lanes", required_argument, NULL, OPTION_POLL_LANES },
 		{ "digests", no_argument, NULL, OPTION_DIGESTS },
+		{ "no-digests", no_argument, NULL, OPTION_NO_DIGESTS },
 		{ "index", required_argument, NULL, OPTION_INDEX },
 		{ "source", required_argument, NULL, OPTION_SOURCE },
 		{ "interface", required_argument, NULL, OPTION_INTERFACE },
@@ -250,7 +258,9 @@ const struct command attach_command = {
 "  --shared          open it for reading and writing by several hosts\n"
 "  --lanes N         make N connections, 1 to 64; otherwise one per CPU up to 8\n"
 "  --poll-lanes N    and N more for polled I/O (io_uring with IOPOLL)\n"
-"  --digests         protect headers and data with CRC32C\n"
+"  --digests         refuse a server that does not protect headers and data\n"
+"                    with CRC32C; without TLS it is asked to, but not refused\n"
+"  --no-digests      do without CRC32C\n"
 "  --index N         make it /dev/vxhsN; otherwise the lowest number that is free\n"
 "  --source ADDR     connect from this address\n"
 "  --interface IF    connect through this network interface\n"

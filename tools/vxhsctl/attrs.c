@@ -165,7 +165,11 @@ static void decode_session(const struct nlattr *nest, struct session *out)
 			out->poll_lanes = get_u32(attr);
 			break;
 		case VXHS_A_SESSION_DIGESTS:
+			out->has_digests = true;
 			out->digests = get_u32(attr);
+			break;
+		case VXHS_A_SESSION_FEATURES:
+			out->features = get_u64(attr);
 			break;
 		case VXHS_A_SESSION_LANES_UP:
 			out->lanes_up = get_u32(attr);
@@ -394,8 +398,9 @@ static bool encode_session(struct nlmsghdr *nlh, size_t size,
 	    !mnl_attr_put_strz_check(nlh, size, VXHS_A_SESSION_INTERFACE,
 				     session->interface))
 		return false;
-	if (session->digests &&
-	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_SESSION_DIGESTS, 1))
+	if (session->has_digests &&
+	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_SESSION_DIGESTS,
+				    session->digests))
 		return false;
 	if (session->tls.on && !encode_tls(nlh, size, &session->tls))
 		return false;

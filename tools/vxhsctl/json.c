@@ -134,7 +134,8 @@ static struct json_object *session_json(const struct session *session)
 	add_number(object, "lanes_up", session->lanes_up);
 	add_number(object, "poll_lanes", session->poll_lanes);
 	json_object_object_add(object, "digests",
-			       json_object_new_boolean(session->digests));
+			       json_object_new_boolean(digests_all(session->features)));
+	add_string(object, "digests_asked", digests_name(session->digests));
 	add_tls(object, &session->tls);
 	add_portals(object, session);
 	address_text(text, sizeof(text), &session->source);

@@ -69,6 +69,46 @@ const char *dialect_name(uint32_t dialect)
 }
 
 /**
+ * digests_name() - what was asked for
+ * @digests: enum vxhs_digests
+ *
+ * Return: a word.
+ */
+const char *digests_name(uint32_t digests)
+{
+	static const char * const names[] = {
+		[VXHS_DIGESTS_NONE] = "none",
+		[VXHS_DIGESTS_REQUIRED] = "required",
+		[VXHS_DIGESTS_PREFERRED] = "preferred",
+	};
+
+	return NAME_OF(names, digests);
+}
+
+/**
+ * digests_text() - what is in force
+ * @features: VXHS_F_*
+ *
+ * Return: a phrase.
+ */
+const char *digests_text(uint64_t features)
+{
+	if (digests_all(features))
+		return "CRC32C";
+	if (features & VXHS_F_HEADER_CRC)
+		return "CRC32C of headers";
+	if (features & VXHS_F_DATA_CRC)
+		return "CRC32C of data";
+	return "none";
+}
+
+/** digests_all() - are headers and data protected? */
+bool digests_all(uint64_t features)
+{
+	return !(~features & (VXHS_F_HEADER_CRC | VXHS_F_DATA_CRC));
+}
+
+/**
  * change_name() - what a notification is about
  * @change: enum vxhs_change
  *

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include <linux/vxhs.h>
 #include <linux/vxhs_wire.h>
 
 #include "output.h"
@@ -212,6 +213,20 @@ static void print_tls(FILE *out, const struct tls *tls)
 		    *identity ? identity : "the agent's default");
 }
 
+/* What is in force, and why that may be less than what was asked for. */
+static void print_digests(FILE *out, const struct session *session)
+{
+	const char *why = "";
+
+	if (session->digests == VXHS_DIGESTS_REQUIRED)
+		why = ", required";
+	else if (session->digests == VXHS_DIGESTS_PREFERRED &&
+		 session->dialect && !digests_all(session->features))
+		why = ", the server does no more";
+	print_field(out, "digests:", "%s%s", digests_text(session->features),
+		    why);
+}
+
 static void print_session(FILE *out, const struct session *session)
 {
 	char text[UUID_TEXT_SIZE], source[INET6_ADDRSTRLEN];
@@ -227,8 +242,7 @@ static void print_session(FILE *out, const struct session *session)
 	print_field(out, "lanes up:", "%u", session->lanes_up);
 	if (session->poll_lanes)
 		print_field(out, "polled lanes:", "%u", session->poll_lanes);
-	print_field(out, "digests:", "%s",
-		    session->digests ? "CRC32C" : "none");
+	print_digests(out, session);
 	print_tls(out, &session->tls);
 	print_portals(out, session);
 	address_text(source, sizeof(source), &session->source);

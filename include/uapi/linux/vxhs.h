@@ -43,6 +43,18 @@ enum vxhs_dialect {
 };
 
 /**
+ * enum vxhs_digests - Whether CRC32C is to protect headers and payloads.
+ * @VXHS_DIGESTS_NONE: it is not asked for
+ * @VXHS_DIGESTS_REQUIRED: a server that does not do it is refused
+ * @VXHS_DIGESTS_PREFERRED: a server that does not do it is taken as well
+ */
+enum vxhs_digests {
+	VXHS_DIGESTS_NONE,
+	VXHS_DIGESTS_REQUIRED,
+	VXHS_DIGESTS_PREFERRED,
+};
+
+/**
  * enum vxhs_change - What a notification is about.
  * @VXHS_CHANGE_ATTACHED: the disk is there
  * @VXHS_CHANGE_DETACHED: the disk is gone
@@ -107,6 +119,7 @@ enum {
 	VXHS_A_SESSION_TLS_PSK,
 	VXHS_A_SESSION_ALLOW_UNVERIFIED,
 	VXHS_A_SESSION_TLS_CIPHER,
+	VXHS_A_SESSION_FEATURES,
 
 	__VXHS_A_SESSION_MAX,
 	VXHS_A_SESSION_MAX = (__VXHS_A_SESSION_MAX - 1)
