@@ -239,13 +239,13 @@ static void take_received(struct conn *c, const u8 *data, size_t len)
 /* A receive failed with EIO: with TLS, because of a record that is not data. */
 static void take_record(struct conn *c)
 {
-	switch (ktls_take_record(c->fd)) {
-	case KTLS_NONE:
+	switch (tls_take_record(c->fd)) {
+	case TLS_RECORD_NONE:
 		break;
-	case KTLS_EOF:
+	case TLS_RECORD_EOF:
 		conn_eof(c);
 		break;
-	case KTLS_OTHER:
+	case TLS_RECORD_OTHER:
 		conn_complain(c, "it sent a TLS record that is neither data nor the end");
 		conn_close(c);
 		break;

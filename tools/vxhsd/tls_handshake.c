@@ -15,6 +15,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "../lib/ktls.h"
 #include "audit.h"
 #include "listen.h"
 #include "log.h"
