@@ -97,7 +97,7 @@ class Administrator(threading.Thread):
         args = ['--index', self.index(server, name), '--lanes', LANES,
                 '--kato', '0.2', '--reconnect-delay', '0.1',
                 '--replay-delay', '0.1']
-        if server % 2:
+        if server % 2 and server < NATIVE:
             args += ['--digests']
         if self.chance.random() < 0.3:
             args += ['--fast-io-fail', '0.2']
