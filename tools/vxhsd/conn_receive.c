@@ -205,7 +205,8 @@ void conn_resume(struct conn *c)
 	c->stash = NULL;
 	c->stash_len = 0;
 	c->loop->stashed -= len;
-	conn_take(c, stash, len);
+	/* A header that is complete has perhaps nothing behind it. */
+	conn_take(c, stash ? stash : c->hdr, len);
 	free(stash);
 	conn_mark_dirty(c);
 }
