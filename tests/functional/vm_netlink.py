@@ -411,6 +411,7 @@ def tls_is_for_ever():
     nl, d = setup()
     index = nl.attach(d, 'd')
     equal(look(index)[1][S_TLS], 0)
+    equal(vm.sh('cat /sys/block/vxhs%d/vxhs/tls' % index), 'none\n')
     for kind, value in ((S_TLS, 0), (S_TLS, 1), (S_TLS_PEERNAME, 'a'),
                         (S_TLS_IDENTITY, 'a'), (S_TLS_PSK, 7),
                         (S_ALLOW_UNVERIFIED, 1)):
