@@ -7,6 +7,7 @@
 #include <linux/in.h>
 #include <linux/in6.h>
 #include <linux/inet.h>
+#include <linux/moduleparam.h>
 #include <linux/net.h>
 #include <linux/netlink.h>
 #include <linux/sched/mm.h>
@@ -19,12 +20,31 @@
 
 #include "lane.h"
 #include "receive.h"
+#include "recovery.h"
 #include "send.h"
 #include "session.h"
+#include "tls.h"
 #include "trace.h"
 
 /* How long connect() waits before it looks whether somebody still wants it. */
 #define VXHS_CONNECT_SLICE	(HZ / 5 + 1)
+
+/* Bytes that the worker receives before it sends, and before others' turn. */
+#define VXHS_WORKER_BUDGET	SZ_1M
+
+/* What came before an abort: more than a socket's buffer, and not endless. */
+#define VXHS_ABORT_BUDGET	SZ_64M
+
+/*
+ * RFC 8446, 5.5: AES-GCM is good for 2^24.5 full records under one key.  Half a
+ * power of two is left for what is still under way.
+ */
+#define VXHS_TLS_LANE_BYTES	(1ULL << 38)
+
+static unsigned long long tls_lane_bytes = VXHS_TLS_LANE_BYTES;
+module_param(tls_lane_bytes, ullong, 0644);
+MODULE_PARM_DESC(tls_lane_bytes,
+		 "Bytes after which a connection with TLS is replaced, 1 MiB to 256 GiB");
 
 /* Bytes that a softirq copies before the rest is left to the worker. */
 #define VXHS_SOFTIRQ_BUDGET	(64 << 10)
@@ -53,26 +73,34 @@ void vxhs_lane_queue_work(struct vxhs_lane *lane, unsigned long delay)
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 /*
  * Our sockets are locked below the block layer, those of user space above it:
- * one lockdep class for both would see a circle.
+ * one lockdep class for both would see a circle.  Those with TLS have a class
+ * of their own: an agent in user space locks them too, and only the worker.
  */
-static struct lock_class_key vxhs_sk_key[2];
-static struct lock_class_key vxhs_slock_key[2];
+static struct lock_class_key vxhs_sk_key[2][2];
+static struct lock_class_key vxhs_slock_key[2][2];
+static const char * const vxhs_sk_name[2][2] = {
+	{ "sk_lock-AF_INET-VXHS", "sk_lock-AF_INET6-VXHS" },
+	{ "sk_lock-AF_INET-VXHS-TLS", "sk_lock-AF_INET6-VXHS-TLS" },
+};
 
-static void vxhs_reclassify_socket(struct sock *sk)
+static const char * const vxhs_slock_name[2][2] = {
+	{ "slock-AF_INET-VXHS", "slock-AF_INET6-VXHS" },
+	{ "slock-AF_INET-VXHS-TLS", "slock-AF_INET6-VXHS-TLS" },
+};
+
+static void vxhs_reclassify_socket(struct sock *sk, bool tls)
 {
 	bool v6 = sk->sk_family == AF_INET6;
 
 	if (WARN_ON_ONCE(!sock_allow_reclassification(sk)))
 		return;
-	sock_lock_init_class_and_name(sk, v6 ? "slock-AF_INET6-VXHS" :
-					       "slock-AF_INET-VXHS",
-				      &vxhs_slock_key[v6],
-				      v6 ? "sk_lock-AF_INET6-VXHS" :
-					   "sk_lock-AF_INET-VXHS",
-				      &vxhs_sk_key[v6]);
+	sock_lock_init_class_and_name(sk, vxhs_slock_name[tls][v6],
+				      &vxhs_slock_key[tls][v6],
+				      vxhs_sk_name[tls][v6],
+				      &vxhs_sk_key[tls][v6]);
 }
 #else
-static void vxhs_reclassify_socket(struct sock *sk)
+static void vxhs_reclassify_socket(struct sock *sk, bool tls)
 {
 }
 #endif
@@ -130,7 +158,8 @@ static void vxhs_data_ready(struct sock *sk)
 	lane = sk->sk_user_data;
 	if (likely(lane)) {
 		vxhs_lane_note_napi(lane, sk);
-		if (vxhs_receive(lane, VXHS_SOFTIRQ_BUDGET))
+		/* Only a task can decipher records. */
+		if (lane->tls || vxhs_receive(lane, VXHS_SOFTIRQ_BUDGET))
 			vxhs_lane_queue_work(lane, 0);
 	}
 	read_unlock_bh(&sk->sk_callback_lock);
@@ -143,6 +172,9 @@ static void vxhs_write_space(struct sock *sk)
 
 	read_lock_bh(&sk->sk_callback_lock);
 	lane = sk->sk_user_data;
+	/* With TLS that is kTLS's own, and sends the rest of a record. */
+	if (lane && lane->tls)
+		lane->write_space(sk);
 	if (lane && sk_stream_is_writeable(sk)) {
 		clear_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 		vxhs_lane_queue_work(lane, 0);
@@ -165,7 +197,10 @@ static void vxhs_state_change(struct sock *sk)
 	case TCP_CLOSE:
 	case TCP_LAST_ACK:
 	case TCP_CLOSING:
-		if (sk->sk_err == ETIMEDOUT)
+		/* What came before says why, and only a task can read it. */
+		if (lane->tls)
+			vxhs_lane_queue_work(lane, 0);
+		else if (sk->sk_err == ETIMEDOUT)
 			vxhs_lane_fail(lane, "server does not answer TCP");
 		else
 			vxhs_lane_fail(lane, "server closed the connection");
@@ -205,6 +240,18 @@ static void vxhs_lane_restore_callbacks(struct vxhs_lane *lane)
 	write_unlock_bh(&sk->sk_callback_lock);
 }
 
+/* tx.lock held. */
+static void vxhs_lane_check_spent(struct vxhs_lane *lane)
+{
+	u64 limit = clamp(READ_ONCE(tls_lane_bytes), SZ_1M,
+			  VXHS_TLS_LANE_BYTES);
+
+	if (lane->spent || max(lane->rx.sealed, lane->tx.sealed) < limit)
+		return;
+	WRITE_ONCE(lane->spent, true);
+	vxhs_recovery_wake(lane->session);
+}
+
 /* Task: the lane's own thread. */
 static void vxhs_lane_work(struct kthread_work *work)
 {
@@ -215,12 +262,10 @@ static void vxhs_lane_work(struct kthread_work *work)
 	/* Under tx.lock, for that is what keeps the socket from being freed. */
 	mutex_lock(&lane->tx.lock);
 	if (lane->sock) {
-		struct sock *sk = lane->sock->sk;
-
-		lock_sock(sk);
-		more = vxhs_receive(lane, SZ_1M);
-		release_sock(sk);
+		more = vxhs_receive_task(lane, VXHS_WORKER_BUDGET);
 		vxhs_send_all(lane);
+		if (lane->tls)
+			vxhs_lane_check_spent(lane);
 	}
 	mutex_unlock(&lane->tx.lock);
 
@@ -328,6 +373,7 @@ struct vxhs_lane *vxhs_lane_alloc(struct vxhs_session *session,
 		return NULL;
 	lane->session = session;
 	lane->index = index;
+	lane->tls = session->key.tls.peername;
 	lane->worker = vxhs_lane_worker(index);
 	if (IS_ERR(lane->worker)) {
 		kvfree(lane);
@@ -361,9 +407,9 @@ void vxhs_lane_free(struct vxhs_lane *lane)
 	kvfree(lane);
 }
 
-static void vxhs_lane_set_options(struct sock *sk)
+static void vxhs_lane_set_options(struct sock *sk, bool tls)
 {
-	vxhs_reclassify_socket(sk);
+	vxhs_reclassify_socket(sk, tls);
 	tcp_sock_set_nodelay(sk);
 	tcp_sock_set_syncnt(sk, 2);
 	sock_set_keepalive(sk);
@@ -381,10 +427,15 @@ static void vxhs_lane_set_options(struct sock *sk)
 }
 
 /* Task, may sleep. */
-static void vxhs_lane_release_socket(struct socket *sock)
+static void vxhs_lane_release_socket(struct vxhs_lane *lane,
+				     struct socket *sock)
 {
 	struct sock *sk = sock->sk;
 
+	if (lane->tls) {
+		vxhs_tls_release(sock);
+		return;
+	}
 	sock_hold(sk);
 	/* Linger 0: resets, and purges the write queue. */
 	sock_release(sock);
@@ -449,6 +500,40 @@ static void vxhs_lane_connect_error(int ret, struct netlink_ext_ack *extack)
 	}
 }
 
+/* With TLS it has a file.  Return: the socket, or an ERR_PTR() */
+static struct socket *vxhs_lane_create_socket(struct vxhs_lane *lane,
+					      sa_family_t family)
+{
+	struct socket *sock;
+	int ret;
+
+	ret = sock_create_kern(&init_net, family, SOCK_STREAM, IPPROTO_TCP,
+			       &sock);
+	if (!ret && lane->tls)
+		ret = vxhs_tls_open(sock);
+	return ret ? ERR_PTR(ret) : sock;
+}
+
+/* What the last connection has left; nobody else finds the lane yet. */
+static void vxhs_lane_reset(struct vxhs_lane *lane)
+{
+	lane->dialect = VXHS_DIALECT_V34;
+	lane->features = 0;
+	lane->max_inflight = VXHS_V34_INFLIGHT;
+	lane->max_inflight_bytes = VXHS_V34_INFLIGHT_BYTES;
+	lane->kato = 0;
+	lane->ping = 0;
+	lane->ping_queued = false;
+	lane->gated = false;
+	lane->reason = NULL;
+	lane->spent = false;
+	lane->retiring = false;
+	lane->tx.sealed = 0;
+	lane->rx.sealed = 0;
+	atomic64_set(&lane->inflight, 0);
+	vxhs_receive_reset(lane);
+}
+
 /**
  * vxhs_lane_connect - bring a lane's socket up
  * @lane: which is down
@@ -456,7 +541,8 @@ static void vxhs_lane_connect_error(int ret, struct netlink_ext_ack *extack)
  * @deadline: in jiffies
  * @extack: told why not
  *
- * Afterwards the lane speaks v34 and carries commands.
+ * Afterwards the lane speaks v34 and carries commands; if its session has TLS,
+ * in records.
  *
  * Context: task, may sleep, the session's lock held.
  * Return: 0 or a negative errno
@@ -468,25 +554,14 @@ int vxhs_lane_connect(struct vxhs_lane *lane, struct sockaddr_storage *portal,
 	struct sock *sk;
 	int ret;
 
-	ret = sock_create_kern(&init_net, portal->ss_family, SOCK_STREAM,
-			       IPPROTO_TCP, &sock);
-	if (ret) {
+	sock = vxhs_lane_create_socket(lane, portal->ss_family);
+	if (IS_ERR(sock)) {
 		NL_SET_ERR_MSG(extack, "this host: cannot create a socket");
-		return ret;
+		return PTR_ERR(sock);
 	}
 	sk = sock->sk;
-	lane->dialect = VXHS_DIALECT_V34;
-	lane->features = 0;
-	lane->max_inflight = VXHS_V34_INFLIGHT;
-	lane->max_inflight_bytes = VXHS_V34_INFLIGHT_BYTES;
-	lane->kato = 0;
-	lane->ping = 0;
-	lane->ping_queued = false;
-	lane->gated = false;
-	lane->reason = NULL;
-	atomic64_set(&lane->inflight, 0);
-	vxhs_receive_reset(lane);
-	vxhs_lane_set_options(sk);
+	vxhs_lane_reset(lane);
+	vxhs_lane_set_options(sk, lane->tls);
 
 	ret = vxhs_lane_bind(lane, sock, extack);
 	if (ret)
@@ -512,14 +587,24 @@ int vxhs_lane_connect(struct vxhs_lane *lane, struct sockaddr_storage *portal,
 	}
 	sk->sk_sndtimeo = MAX_SCHEDULE_TIMEOUT;
 
+	if (lane->tls) {
+		ret = vxhs_tls_handshake(lane->session, sock,
+					 &lane->session->key.tls, deadline,
+					 extack);
+		if (ret)
+			return ret;
+	}
+
 	/* Only now the worker may find it. */
 	mutex_lock(&lane->tx.lock);
 	lane->sock = sock;
 	WRITE_ONCE(lane->state, VXHS_LANE_UP);
 	vxhs_lane_set_callbacks(lane);
 	mutex_unlock(&lane->tx.lock);
-	/* A reset that came before the callbacks were there. */
-	if (READ_ONCE(sk->sk_state) != TCP_ESTABLISHED)
+	/* What came before the callbacks were there: records, or a reset. */
+	if (lane->tls)
+		vxhs_lane_queue_work(lane, 0);
+	else if (READ_ONCE(sk->sk_state) != TCP_ESTABLISHED)
 		vxhs_lane_fail(lane, "server closed the connection");
 	/* Who closes the session fails a lane that is up: one sees the other. */
 	smp_mb();
@@ -528,7 +613,7 @@ int vxhs_lane_connect(struct vxhs_lane *lane, struct sockaddr_storage *portal,
 	return 0;
 
 err_sock:
-	vxhs_lane_release_socket(sock);
+	vxhs_lane_release_socket(lane, sock);
 	return ret;
 }
 
@@ -596,12 +681,12 @@ void vxhs_lane_abort(struct vxhs_lane *lane)
 	if (sock) {
 		lock_sock(sock->sk);
 		/* Replies that arrived before the connection broke count. */
-		vxhs_receive(lane, SIZE_MAX);
+		vxhs_receive(lane, VXHS_ABORT_BUDGET);
 		lane->rx.dead = true;
 		vxhs_lane_restore_callbacks(lane);
 		release_sock(sock->sk);
 
-		vxhs_lane_release_socket(sock);
+		vxhs_lane_release_socket(lane, sock);
 		lane->sock = NULL;
 	}
 	vxhs_send_drop_batch(lane);

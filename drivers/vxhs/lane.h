@@ -40,6 +40,8 @@ struct vxhs_session;
 #define VXHS_NO_OFFER		(~0ULL)	/* STAT without an offer */
 #define VXHS_COMMAND_OUT	256	/* header and body of a command */
 #define VXHS_COMMAND_IN		1024	/* payload of a command's reply */
+#define VXHS_TLS_RECORD		SZ_16K	/* data in a record, at most */
+#define VXHS_TLS_RECORD_COST	32	/* what a record counts besides its data */
 
 /**
  * enum vxhs_lane_state - life of a lane
@@ -114,6 +116,7 @@ struct vxhs_command {
  * @frags: memory of headers; outlives the batch as page references
  * @frag: what @iter points to and is to be freed after the batch
  * @stalled: the rest of @iter, or the next batch, waits for the worker
+ * @sealed: bytes that the connection's key has protected, TLS
  * @nr_frags: entries of @frag
  * @nr_bvecs: entries of @bvec
  * @crc: of the payload that is being added, where DATA_CRC is on
@@ -131,6 +134,7 @@ struct vxhs_tx {
 	struct iov_iter		iter;
 	struct page_frag_cache	frags;
 	bool			stalled;
+	u64			sealed;
 	unsigned int		nr_frags;
 	unsigned int		nr_bvecs;
 	u32			crc;
@@ -154,6 +158,8 @@ enum vxhs_rx_phase {
  * @body: where the next bytes of a body go
  * @done: finished requests, not yet completed
  * @dead: a rule was broken or the server has closed: ignore what comes
+ * @control: it has, with a TLS record that is not data and was not read yet
+ * @sealed: bytes that the connection's key has protected, TLS
  * @header: the header as it comes
  */
 struct vxhs_rx {
@@ -165,6 +171,8 @@ struct vxhs_rx {
 	u8			*body;
 	struct list_head	done;
 	bool			dead;
+	bool			control;
+	u64			sealed;
 	u8			header[sizeof(struct vxhs_v34_hdr)] __aligned(8);
 };
 
@@ -172,6 +180,7 @@ struct vxhs_rx {
  * struct vxhs_lane - one connection of a session
  * @session: whose
  * @index: which
+ * @tls: its connections have TLS; then only its worker sends and receives
  * @dialect: enum vxhs_dialect; set under the socket lock before requests flow
  * @state: enum vxhs_lane_state
  * @features: VXHS_F_* agreed on
@@ -195,6 +204,10 @@ struct vxhs_rx {
  * @ping_queued: PING waits for the transmitter
  * @inflight: requests << VXHS_INFLIGHT_SHIFT | bytes, sent and unanswered
  * @gated: the transmitter waits for a reply to make room in @inflight
+ * @spent: its connection's keys have protected what they may: replace it
+ * @retiring: and for that it takes no requests any more; under lanes_lock, as
+ *	      the next one
+ * @retire_by: nor does it wait for answers from then on, jiffies
  * @napi_id: where the last packet came from
  * @completed: requests completed by replies, wraps
  * @burst: how many requests complete at once lately; halves with each receive
@@ -210,6 +223,7 @@ struct vxhs_rx {
 struct vxhs_lane {
 	struct vxhs_session	*session;
 	unsigned int		index;
+	bool			tls;
 	enum vxhs_dialect	dialect;
 	enum vxhs_lane_state	state;
 	u64			features;
@@ -233,6 +247,9 @@ struct vxhs_lane {
 	bool			ping_queued;
 	atomic64_t		inflight;
 	bool			gated;
+	bool			spent;
+	bool			retiring;
+	unsigned long		retire_by;
 	unsigned int		napi_id;
 	unsigned int		completed;
 	unsigned int		burst;

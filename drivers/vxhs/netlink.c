@@ -9,7 +9,6 @@
 #include <linux/in.h>
 #include <linux/in6.h>
 #include <linux/module.h>
-#include <linux/netdevice.h>
 #include <linux/slab.h>
 #include <net/genetlink.h>
 #include <net/ipv6.h>
@@ -19,6 +18,7 @@
 #include "netlink.h"
 #include "netlink_gen.h"
 #include "session.h"
+#include "tls.h"
 
 /* Delays and time-outs are no longer than a day, or VXHS_NEVER. */
 #define VXHS_MAX_MS		(24 * 60 * 60 * 1000U)
@@ -80,8 +80,17 @@ const char *vxhs_dialect_name(enum vxhs_dialect dialect)
 
 /* Addresses */
 
-static int vxhs_nl_get_address(const struct nlattr *attr, u16 port, u32 scope,
-			       struct sockaddr_storage *ss)
+/**
+ * vxhs_nl_get_address - read an address
+ * @attr: 4 or 16 bytes, network order
+ * @port: of it, host order
+ * @scope: interface index of a link-local one
+ * @ss: the result; zero before
+ *
+ * Return: 0, or -EINVAL for another length
+ */
+int vxhs_nl_get_address(const struct nlattr *attr, u16 port, u32 scope,
+			struct sockaddr_storage *ss)
 {
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
 	struct sockaddr_in *in = (struct sockaddr_in *)ss;
@@ -161,6 +170,38 @@ static int vxhs_nl_put_session_policy(struct sk_buff *skb,
 	return 0;
 }
 
+static int vxhs_nl_put_tls(struct sk_buff *skb,
+			   const struct vxhs_session *session)
+{
+	const struct vxhs_session_key *key = &session->key;
+	char identity[VXHS_TLS_IDENTITY_MAX + 1];
+	const char *server = key->tls.peername;
+	const char *at;
+
+	if (nla_put_u32(skb, VXHS_A_SESSION_TLS, !!server))
+		return -EMSGSIZE;
+	if (!server)
+		return 0;
+	at = strchr(server, '@');
+	if (at) {
+		strscpy(identity, server,
+			min_t(size_t, at - server + 1, sizeof(identity)));
+		if (nla_put_string(skb, VXHS_A_SESSION_TLS_IDENTITY, identity))
+			return -EMSGSIZE;
+		server = at + 1;
+	}
+	if (nla_put_string(skb, VXHS_A_SESSION_TLS_PEERNAME, server) ||
+	    nla_put_string(skb, VXHS_A_SESSION_TLS_CIPHER,
+			   vxhs_tls_text(session)) ||
+	    nla_put_u32(skb, VXHS_A_SESSION_ALLOW_UNVERIFIED,
+			key->allow_unverified))
+		return -EMSGSIZE;
+	if (key->tls.psk &&
+	    nla_put_s32(skb, VXHS_A_SESSION_TLS_PSK, key->tls.psk))
+		return -EMSGSIZE;
+	return 0;
+}
+
 static int vxhs_nl_put_session_body(struct sk_buff *skb,
 				    struct vxhs_session *session)
 {
@@ -198,7 +239,8 @@ static int vxhs_nl_put_session_body(struct sk_buff *skb,
 		    grant->server_id) ||
 	    nla_put_u64_64bit(skb, VXHS_A_SESSION_RECOVERIES,
 			      READ_ONCE(session->recoveries), 0) ||
-	    vxhs_nl_put_session_policy(skb, &session->policy))
+	    vxhs_nl_put_session_policy(skb, &session->policy) ||
+	    vxhs_nl_put_tls(skb, session))
 		return -EMSGSIZE;
 	if (session->key.source.ss_family &&
 	    vxhs_nl_put_address(skb, VXHS_A_SESSION_SOURCE,
@@ -311,8 +353,17 @@ static int vxhs_nl_fill(struct sk_buff *skb, u32 portid, u32 seq, int flags,
 	return 0;
 }
 
-static int vxhs_nl_reply(struct genl_info *info, const struct vxhs_disk *disk,
-			 struct vxhs_session *session)
+/**
+ * vxhs_nl_reply - answer a request
+ * @info: of the request
+ * @disk: what it is about, or NULL
+ * @session: what it is about, or NULL
+ *
+ * Context: task, may sleep.
+ * Return: 0 or a negative errno
+ */
+int vxhs_nl_reply(struct genl_info *info, const struct vxhs_disk *disk,
+		  struct vxhs_session *session)
 {
 	struct sk_buff *skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
 	int ret;
@@ -428,9 +479,17 @@ static int vxhs_nl_parse_portal(const struct nlattr *attr,
 	return 0;
 }
 
-static int vxhs_nl_parse_portals(struct nlattr *nest,
-				 struct vxhs_session_key *key,
-				 struct netlink_ext_ack *extack)
+/**
+ * vxhs_nl_parse_portals - read all portals of a session
+ * @nest: the session
+ * @key: gets them; has none before
+ * @extack: told why not
+ *
+ * Return: 0 or a negative errno
+ */
+int vxhs_nl_parse_portals(struct nlattr *nest,
+			  struct vxhs_session_key *key,
+			  struct netlink_ext_ack *extack)
 {
 	struct nlattr *attr;
 	int rem, ret;
@@ -463,9 +522,17 @@ static int vxhs_nl_get_ms(const struct nlattr *attr, const char *name, u32 min,
 	return 1;
 }
 
-static int vxhs_nl_parse_session_policy(struct nlattr *tb[],
-					struct vxhs_session_policy *policy,
-					struct netlink_ext_ack *extack)
+/**
+ * vxhs_nl_parse_session_policy - read a session's policy
+ * @tb: by enum of the session's attributes
+ * @policy: what is there of it is changed
+ * @extack: told why not
+ *
+ * Return: 0 or -EINVAL
+ */
+int vxhs_nl_parse_session_policy(struct nlattr *tb[],
+				 struct vxhs_session_policy *policy,
+				 struct netlink_ext_ack *extack)
 {
 	int ret;
 
@@ -484,10 +551,17 @@ static int vxhs_nl_parse_session_policy(struct nlattr *tb[],
 	return ret < 0 ? ret : 0;
 }
 
-/* Return: VXHS_SET_*, which were there; or a negative errno */
-static int vxhs_nl_parse_disk_policy(struct nlattr *tb[],
-				     struct vxhs_policy *policy,
-				     struct netlink_ext_ack *extack)
+/**
+ * vxhs_nl_parse_disk_policy - read a disk's policy
+ * @tb: by enum of the disk's attributes
+ * @policy: what is there of it is changed
+ * @extack: told why not
+ *
+ * Return: VXHS_SET_*, which were there; or -EINVAL
+ */
+int vxhs_nl_parse_disk_policy(struct nlattr *tb[],
+			      struct vxhs_policy *policy,
+			      struct netlink_ext_ack *extack)
 {
 	int ret, what = 0;
 
@@ -511,175 +585,6 @@ static int vxhs_nl_parse_disk_policy(struct nlattr *tb[],
 	if (ret)
 		what |= VXHS_SET_SHUTDOWN;
 	return what;
-}
-
-static int vxhs_nl_parse_interface(const struct nlattr *attr,
-				   struct vxhs_session_key *key,
-				   struct netlink_ext_ack *extack)
-{
-	struct net_device *dev;
-
-	dev = dev_get_by_name(&init_net, nla_data(attr));
-	if (!dev) {
-		NL_SET_ERR_MSG(extack,
-			       "this host has no interface of that name");
-		return -ENODEV;
-	}
-	key->ifindex = dev->ifindex;
-	dev_put(dev);
-	return 0;
-}
-
-/* TLS protects more than digests do, so with it they have to be asked for. */
-static u8 vxhs_nl_get_digests(const struct nlattr *attr,
-			      const struct vxhs_session_key *key)
-{
-	if (attr)
-		return nla_get_u32(attr);
-	return key->tls.peername ? VXHS_DIGESTS_NONE : VXHS_DIGESTS_PREFERRED;
-}
-
-/* The session's ends: who they are, from the nest of an attach. */
-static int vxhs_nl_parse_session(struct nlattr *nest,
-				 struct vxhs_attach *attach,
-				 struct vxhs_session_key *key,
-				 struct netlink_ext_ack *extack)
-{
-	struct nlattr *tb[VXHS_A_SESSION_MAX + 1];
-	int ret;
-
-	ret = nla_parse_nested(tb, VXHS_A_SESSION_MAX, nest,
-			       vxhs_session_nl_policy, extack);
-	if (ret)
-		return ret;
-	if (!tb[VXHS_A_SESSION_HOST] || !tb[VXHS_A_SESSION_PORTAL]) {
-		NL_SET_ERR_MSG(extack, "attach needs session.host and portal");
-		return -EINVAL;
-	}
-	attach->host = nla_data(tb[VXHS_A_SESSION_HOST]);
-	ret = vxhs_nl_parse_portals(nest, key, extack);
-	if (ret)
-		return ret;
-	ret = vxhs_nl_parse_session_policy(tb, &attach->session_policy, extack);
-	if (ret)
-		return ret;
-	/* Behind what says whether there is TLS. */
-	key->digests = vxhs_nl_get_digests(tb[VXHS_A_SESSION_DIGESTS], key);
-	if (tb[VXHS_A_SESSION_SOURCE] &&
-	    vxhs_nl_get_address(tb[VXHS_A_SESSION_SOURCE], 0, 0,
-				&key->source)) {
-		NL_SET_ERR_MSG(extack, "source is no IPv4 or IPv6 address");
-		return -EINVAL;
-	}
-	if (tb[VXHS_A_SESSION_INTERFACE]) {
-		attach->interface = nla_data(tb[VXHS_A_SESSION_INTERFACE]);
-		return vxhs_nl_parse_interface(tb[VXHS_A_SESSION_INTERFACE],
-					       key, extack);
-	}
-	return 0;
-}
-
-static int vxhs_nl_parse_disk(struct nlattr *nest, struct vxhs_attach *attach,
-			      struct vxhs_session_key *key,
-			      struct netlink_ext_ack *extack)
-{
-	struct nlattr *tb[VXHS_A_DISK_MAX + 1];
-	int ret;
-
-	ret = nla_parse_nested(tb, VXHS_A_DISK_MAX, nest,
-			       vxhs_disk_nl_policy, extack);
-	if (ret)
-		return ret;
-	if (!tb[VXHS_A_DISK_VDISK] || !nla_len(tb[VXHS_A_DISK_VDISK]) ||
-	    !*(char *)nla_data(tb[VXHS_A_DISK_VDISK])) {
-		NL_SET_ERR_MSG(extack, "attach needs the name of a vdisk");
-		return -EINVAL;
-	}
-	attach->vdisk = nla_data(tb[VXHS_A_DISK_VDISK]);
-	if (!tb[VXHS_A_DISK_HOST_ID]) {
-		NL_SET_ERR_MSG(extack, "attach needs disk.host-id");
-		return -EINVAL;
-	}
-	memcpy(key->host_id, nla_data(tb[VXHS_A_DISK_HOST_ID]),
-	       sizeof(key->host_id));
-	attach->mode = VXHS_MODE_EXCLUSIVE;
-	if (tb[VXHS_A_DISK_MODE])
-		attach->mode = nla_get_u32(tb[VXHS_A_DISK_MODE]);
-	if (tb[VXHS_A_DISK_LANES])
-		attach->lanes = nla_get_u32(tb[VXHS_A_DISK_LANES]);
-	if (tb[VXHS_A_DISK_POLL_LANES])
-		attach->poll_lanes = nla_get_u32(tb[VXHS_A_DISK_POLL_LANES]);
-	if ((attach->lanes ?: vxhs_session_default_lanes()) +
-	    attach->poll_lanes > VXHS_MAX_LANES) {
-		NL_SET_ERR_MSG_FMT(extack,
-				   "a session has at most %u lanes, polled ones included",
-				   VXHS_MAX_LANES);
-		return -EINVAL;
-	}
-	/* The block layer has no use for more queues of a kind than CPUs. */
-	if (attach->poll_lanes > num_possible_cpus()) {
-		NL_SET_ERR_MSG_FMT(extack,
-				   "more polled lanes than CPUs; this host has %u",
-				   num_possible_cpus());
-		return -EINVAL;
-	}
-	attach->index = -1;
-	if (tb[VXHS_A_DISK_INDEX])
-		attach->index = nla_get_u32(tb[VXHS_A_DISK_INDEX]);
-	if (tb[VXHS_A_DISK_TAKE_OVER])
-		attach->take_over = nla_get_u32(tb[VXHS_A_DISK_TAKE_OVER]);
-	attach->policy = (struct vxhs_policy) {
-		.fast_io_fail_ms = VXHS_NEVER,
-		.io_timeout_ms = VXHS_IO_TIMEOUT_MS,
-		.shutdown_ms = VXHS_SHUTDOWN_MS,
-	};
-	ret = vxhs_nl_parse_disk_policy(tb, &attach->policy, extack);
-	return ret < 0 ? ret : 0;
-}
-
-int vxhs_nl_attach_doit(struct sk_buff *skb, struct genl_info *info)
-{
-	struct netlink_ext_ack *extack = info->extack;
-	struct vxhs_attach attach = { .interface = "" };
-	struct vxhs_session_key *key;
-	struct vxhs_disk *disk;
-	int ret;
-
-	if (!info->attrs[VXHS_A_DISK] || !info->attrs[VXHS_A_SESSION]) {
-		NL_SET_ERR_MSG(extack, "attach needs a disk and a session");
-		return -EINVAL;
-	}
-	/* Nothing else keeps the module while there is no disk yet. */
-	if (!try_module_get(THIS_MODULE)) {
-		NL_SET_ERR_MSG(extack, "the module is being unloaded");
-		return -ENODEV;
-	}
-	key = kzalloc(sizeof(*key), GFP_KERNEL);
-	if (!key) {
-		ret = -ENOMEM;
-		goto out;
-	}
-	attach.key = key;
-	ret = vxhs_nl_parse_session(info->attrs[VXHS_A_SESSION], &attach, key,
-				    extack);
-	if (!ret)
-		ret = vxhs_nl_parse_disk(info->attrs[VXHS_A_DISK], &attach, key,
-					 extack);
-	if (ret)
-		goto out;
-
-	disk = vxhs_disk_attach(&attach, extack);
-	if (IS_ERR(disk)) {
-		ret = PTR_ERR(disk);
-		goto out;
-	}
-	ret = vxhs_nl_reply(info, disk, disk->session);
-	vxhs_disk_put(disk);
-out:
-	kfree(key);
-	/* The disk has its own; module exit waits for this operation to end. */
-	module_put(THIS_MODULE);
-	return ret;
 }
 
 /* The attributes of the disk that a request names by its index. */
@@ -746,6 +651,13 @@ static int vxhs_nl_parse_set_session(struct nlattr *nest, struct vxhs_set *set,
 			       vxhs_session_nl_policy, extack);
 	if (ret)
 		return ret;
+	if (tb[VXHS_A_SESSION_TLS] || tb[VXHS_A_SESSION_TLS_PEERNAME] ||
+	    tb[VXHS_A_SESSION_TLS_IDENTITY] || tb[VXHS_A_SESSION_TLS_PSK] ||
+	    tb[VXHS_A_SESSION_ALLOW_UNVERIFIED]) {
+		NL_SET_ERR_MSG(extack,
+			       "TLS of a session cannot be changed; detach and attach");
+		return -EINVAL;
+	}
 	ret = vxhs_nl_parse_session_policy(tb, &set->session_policy, extack);
 	if (ret)
 		return ret;
@@ -894,13 +806,21 @@ static const struct genl_multicast_group vxhs_mcgrps[] = {
  */
 int __init vxhs_netlink_init(void)
 {
+	int ret = vxhs_netlink_attach_init();
+
+	if (ret)
+		return ret;
 	vxhs_nl_family.mcgrps = vxhs_mcgrps;
 	vxhs_nl_family.n_mcgrps = ARRAY_SIZE(vxhs_mcgrps);
-	return genl_register_family(&vxhs_nl_family);
+	ret = genl_register_family(&vxhs_nl_family);
+	if (ret)
+		vxhs_netlink_attach_exit();
+	return ret;
 }
 
 /** vxhs_netlink_exit - module exit of this room */
 void vxhs_netlink_exit(void)
 {
 	genl_unregister_family(&vxhs_nl_family);
+	vxhs_netlink_attach_exit();
 }

@@ -3,11 +3,18 @@
  * Bytes to completions, in batches.
  *
  * All bytes that there are go straight into the requests' pages, usually in
- * the softirq that brought them.  The receive state belongs to whoever holds
- * the socket lock.  Nothing here sends, sleeps or takes the session's locks.
+ * the softirq that brought them; with TLS, in the lane's worker.  The receive
+ * state belongs to whoever holds the socket lock.  Nothing here sends, sleeps
+ * (but for TLS) or takes the session's locks.
  */
+#include <linux/net.h>
+#include <linux/sched/mm.h>
 #include <linux/skbuff.h>
+#include <linux/socket.h>
+#include <net/handshake.h>
 #include <net/tcp.h>
+#include <net/tls.h>
+#include <net/tls_prot.h>
 
 #include "disk.h"
 #include "lane.h"
@@ -35,6 +42,7 @@ static void vxhs_receive_next_header(struct vxhs_lane *lane)
 void vxhs_receive_reset(struct vxhs_lane *lane)
 {
 	lane->rx.dead = false;
+	lane->rx.control = false;
 	vxhs_receive_next_header(lane);
 }
 
@@ -456,12 +464,180 @@ static int vxhs_receive_skb(read_descriptor_t *desc, struct sk_buff *skb,
 	return len;
 }
 
+/* tls_sw_read_sock()'s actor: data of one record.  Return: bytes taken. */
+static int vxhs_receive_record(read_descriptor_t *desc, struct sk_buff *skb,
+			       unsigned int offset, size_t len)
+{
+	struct vxhs_lane *lane = desc->arg.data;
+	int taken = vxhs_receive_skb(desc, skb, offset, len);
+
+	lane->rx.sealed += len + VXHS_TLS_RECORD_COST;
+	/* kTLS would lose the rest of a record if it were to go on. */
+	if (taken != len)
+		desc->count = 0;
+	return taken;
+}
+
+static void vxhs_receive_fail(struct vxhs_lane *lane, const char *reason)
+{
+	lane->rx.dead = true;
+	vxhs_lane_fail(lane, reason);
+}
+
+/* The records have come to an end, or to something else than data. */
+static void vxhs_receive_ended(struct vxhs_lane *lane, int ret)
+{
+	switch (ret) {
+	case -EAGAIN:
+		break;
+	case -EINVAL:
+		/* Read without the socket's lock, see vxhs_receive_task(). */
+		lane->rx.dead = true;
+		lane->rx.control = true;
+		break;
+	case -EBADMSG:
+	case -EMSGSIZE:
+		vxhs_receive_fail(lane, "a TLS record was damaged on the way");
+		break;
+	case -ENOMEM:
+		vxhs_receive_fail(lane, "this host: no memory for a TLS record");
+		break;
+	case -ETIMEDOUT:
+		vxhs_receive_fail(lane, "server does not answer TCP");
+		break;
+	default:
+		vxhs_receive_fail(lane, "server closed the connection");
+	}
+}
+
+static bool vxhs_receive_is_tcp_error(int ret)
+{
+	return ret < 0 && ret != -EAGAIN && ret != -EINVAL &&
+	       ret != -EBADMSG && ret != -EMSGSIZE && ret != -ENOMEM;
+}
+
+/* As tcp_read_sock(), of what was deciphered. */
+static int vxhs_receive_tls(struct vxhs_lane *lane, read_descriptor_t *desc)
+{
+	struct socket *sock = lane->sock;
+	unsigned int noreclaim;
+	int ret, error = 0, all = 0;
+
+	/* kTLS allocates, and writeback may wait for what has come. */
+	noreclaim = memalloc_noreclaim_save();
+	for (;;) {
+		ret = READ_ONCE(sock->ops)->read_sock(sock->sk, desc,
+						      vxhs_receive_record);
+		if (ret > 0) {
+			all += ret;
+			/* What stopped it is told when it is asked again. */
+			if (desc->count)
+				continue;
+			break;
+		}
+		/* TCP's error comes first, before what came before it. */
+		if (!error && vxhs_receive_is_tcp_error(ret)) {
+			error = ret;
+			continue;
+		}
+		if (error && (!ret || ret == -EAGAIN))
+			ret = error;
+		if (!lane->rx.dead)
+			vxhs_receive_ended(lane, ret);
+		break;
+	}
+	memalloc_noreclaim_restore(noreclaim);
+	return all;
+}
+
+/* Why a server ends a session, as far as it says; 0 is close_notify. */
+static const char *vxhs_receive_alert(u8 alert)
+{
+	switch (alert) {
+	case 0:
+		return "server closed the TLS session";
+	case 20:
+	case 51:
+		return "server received a damaged TLS record (alert 20 or 51)";
+	case TLS_ALERT_DESC_BAD_CERTIFICATE:
+		return "server refuses this host's certificate (alert 42)";
+	case TLS_ALERT_DESC_UNSUPPORTED_CERTIFICATE:
+		return "server refuses this host's kind of certificate (alert 43)";
+	case TLS_ALERT_DESC_CERTIFICATE_REVOKED:
+		return "server says this host's certificate is revoked (alert 44)";
+	case TLS_ALERT_DESC_CERTIFICATE_EXPIRED:
+		return "server says this host's certificate has expired (alert 45)";
+	case TLS_ALERT_DESC_CERTIFICATE_UNKNOWN:
+		return "server refuses this host's certificate (alert 46)";
+	case TLS_ALERT_DESC_UNKNOWN_CA:
+		return "server does not trust who issued this host's certificate (48)";
+	case TLS_ALERT_DESC_ACCESS_DENIED:
+		return "server denies this host's identity access (alert 49)";
+	case TLS_ALERT_DESC_CERTIFICATE_REQUIRED:
+		return "server wants a certificate of this host (alert 116)";
+	default:
+		return "server ended the TLS session with an alert";
+	}
+}
+
+/*
+ * What the record is that is no data, which only recvmsg() tells.  tx.lock
+ * held, the socket's lock not.
+ */
+static void vxhs_receive_control(struct vxhs_lane *lane)
+{
+	union {
+		struct cmsghdr	cmsg;
+		u8		space[CMSG_SPACE(sizeof(u8))];
+	} control = {};
+	u8 data[2] = {};
+	struct kvec iov = {
+		.iov_base = data,
+		.iov_len = sizeof(data),
+	};
+	struct msghdr msg = {
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	int ret;
+
+	lane->rx.control = false;
+	ret = kernel_recvmsg(lane->sock, &msg, &iov, 1, sizeof(data),
+			     MSG_DONTWAIT);
+	if (ret < 0) {
+		/* Not even a record. */
+		vxhs_lane_fail(lane, "a TLS record was damaged on the way");
+		return;
+	}
+	switch (tls_get_record_type(lane->sock->sk, &control.cmsg)) {
+	case TLS_RECORD_TYPE_ALERT:
+		vxhs_lane_fail(lane, ret == sizeof(data) ?
+			       vxhs_receive_alert(data[1]) :
+			       "server sent a malformed TLS alert");
+		break;
+	case TLS_RECORD_TYPE_HANDSHAKE:
+		vxhs_lane_fail(lane,
+			       "server sent KeyUpdate or a ticket, which VXHS forbids");
+		break;
+	default:
+		vxhs_lane_fail(lane, "server sent a TLS record that is no data");
+	}
+}
+
+static int vxhs_receive_read(struct vxhs_lane *lane, read_descriptor_t *desc)
+{
+	if (lane->tls)
+		return vxhs_receive_tls(lane, desc);
+	return tcp_read_sock(lane->sock->sk, desc, vxhs_receive_skb);
+}
+
 /**
  * vxhs_receive - receive all there is
  * @lane: with a socket
  * @budget: stop after about so many bytes
  *
- * Context: the socket's lock is held, by a softirq or a task.
+ * Context: the socket's lock is held, by a softirq or a task; with TLS by a
+ * task that holds tx.lock, and may sleep.
  * Return: true if there is more
  */
 bool vxhs_receive(struct vxhs_lane *lane, size_t budget)
@@ -482,7 +658,7 @@ bool vxhs_receive(struct vxhs_lane *lane, size_t budget)
 		rx->dead = true;
 		vxhs_lane_fail(lane, "server sent urgent data");
 	}
-	if (rx->dead || tcp_read_sock(sk, &desc, vxhs_receive_skb) <= 0)
+	if (rx->dead || vxhs_receive_read(lane, &desc) <= 0)
 		return false;
 	WRITE_ONCE(lane->last_rx, jiffies);
 
@@ -500,4 +676,25 @@ bool vxhs_receive(struct vxhs_lane *lane, size_t budget)
 	if (batch.complete)
 		batch.complete(&batch);
 	return !rx->dead && !desc.count;
+}
+
+/**
+ * vxhs_receive_task - receive all there is, and what is no data
+ * @lane: with a socket; tx.lock held
+ * @budget: stop after about so many bytes
+ *
+ * Context: task, may sleep.
+ * Return: true if there is more
+ */
+bool vxhs_receive_task(struct vxhs_lane *lane, size_t budget)
+{
+	struct sock *sk = lane->sock->sk;
+	bool more;
+
+	lock_sock(sk);
+	more = vxhs_receive(lane, budget);
+	release_sock(sk);
+	if (unlikely(lane->rx.control))
+		vxhs_receive_control(lane);
+	return more;
 }

@@ -42,6 +42,12 @@
 /* How long what is on the wire may still be answered before a forced detach. */
 #define VXHS_FORCE_WAIT		(HZ / 2)
 
+/* How often to look whether lanes have drained. */
+#define VXHS_DRAIN_POLL		(HZ / 50 + 1)
+
+/* How often to look whether it is the turn of the next lane to be replaced. */
+#define VXHS_SPENT_POLL		(HZ / 4 + 1)
+
 /* How often it is said that a server is still away. */
 #define VXHS_REPORT		(30 * HZ)
 
@@ -461,6 +467,61 @@ static void vxhs_recovery_end_broken(struct vxhs_session *session)
 	vxhs_recovery_do(session, actions);
 }
 
+/* It waits for its answers no longer than for those of a dead server. */
+static long vxhs_recovery_end_spent(struct vxhs_session *session,
+				    struct vxhs_lane *lane)
+{
+	if (atomic64_read(&lane->inflight) &&
+	    time_before(jiffies, lane->retire_by))
+		return VXHS_DRAIN_POLL;
+	if (__ratelimit(&session->messages))
+		pr_info("%s: lane %u: its TLS keys have protected enough, connecting anew\n",
+			session->host, lane->index);
+	vxhs_recovery_abort(session, lane);
+	vxhs_recovery_do(session,
+			 vxhs_session_event(session,
+					    vxhs_recovery_any_up(session) ?
+					    VXHS_SESSION_LANE_LOST :
+					    VXHS_SESSION_LAST_LANE_LOST));
+	return VXHS_SPENT_POLL;
+}
+
+/*
+ * A key protects only so much.  A lane near that takes no more requests, ends
+ * when it has no answer to wait for, and is replaced as one that broke; one
+ * lane at a time, so that the others serve.  lanes_lock held.
+ * Return: in how many jiffies to look again, or -1
+ */
+static long vxhs_recovery_retire(struct vxhs_session *session)
+{
+	struct vxhs_lane *spent = NULL;
+	bool whole = true;
+	unsigned int i;
+
+	if (session->holding || !vxhs_session_live(session))
+		return -1;
+	for (i = 0; i < session->nr_lanes; i++) {
+		struct vxhs_lane *lane = session->lanes[i];
+
+		if (lane->retiring &&
+		    READ_ONCE(lane->state) == VXHS_LANE_UP)
+			return vxhs_recovery_end_spent(session, lane);
+		whole &= vxhs_lane_is_live(lane);
+		if (!spent && READ_ONCE(lane->spent) && vxhs_lane_is_live(lane))
+			spent = lane;
+	}
+	if (!spent)
+		return -1;
+	if (!whole)
+		return VXHS_SPENT_POLL;
+	if (cmpxchg(&spent->state, VXHS_LANE_LIVE, VXHS_LANE_UP) ==
+	    VXHS_LANE_LIVE) {
+		spent->retiring = true;
+		spent->retire_by = jiffies + vxhs_kato(session);
+	}
+	return VXHS_DRAIN_POLL;
+}
+
 /* Task (recovery_wq). */
 static void vxhs_recovery_work(struct work_struct *work)
 {
@@ -468,7 +529,7 @@ static void vxhs_recovery_work(struct work_struct *work)
 						    struct vxhs_session,
 						    recover);
 	unsigned int noio;
-	long delay;
+	long delay, retire;
 
 	/* Until it is live, who connects owns the lanes. */
 	if (READ_ONCE(session->state) == VXHS_SESSION_STATE_CONNECTING ||
@@ -496,14 +557,17 @@ static void vxhs_recovery_work(struct work_struct *work)
 		vxhs_recovery_do(session,
 				 vxhs_session_event(session,
 						    VXHS_SESSION_DRAINED));
+	retire = vxhs_recovery_retire(session);
 	delay = vxhs_recovery_apply_policy(session);
 	if (vxhs_session_live(session)) {
 		vxhs_recovery_spread(session);
 		if (test_bit(VXHS_SESSION_REREAD, &session->flags))
 			vxhs_recovery_connect_in(session, 0);
 	}
-	if (session->holding && (delay < 0 || delay > HZ / 50))
-		delay = HZ / 50 + 1;
+	if (session->holding && (delay < 0 || delay > VXHS_DRAIN_POLL))
+		delay = VXHS_DRAIN_POLL;
+	if (retire >= 0 && (delay < 0 || delay > retire))
+		delay = retire;
 	mutex_unlock(&session->lanes_lock);
 	memalloc_noio_restore(noio);
 

@@ -9,6 +9,9 @@
  * gathered for the worker, see vxhs_send_commit().  Nothing here waits for the
  * socket: what does not fit is left to the worker too, which the socket's
  * write_space callback starts.
+ *
+ * With TLS only the worker sends: kTLS's locks are taken interruptibly, and by
+ * an agent in user space too, for which a submitter of I/O must not wait.
  */
 #include <linux/mm.h>
 #include <linux/net.h>
@@ -18,6 +21,7 @@
 
 #include "disk.h"
 #include "lane.h"
+#include "receive.h"
 #include "recovery.h"
 #include "send.h"
 #include "session.h"
@@ -99,7 +103,9 @@ void vxhs_send_release(struct vxhs_lane *lane)
 {
 	mutex_lock(&lane->tx.lock);
 	list_splice_init(&lane->tx.held, &lane->tx.queue);
-	if (lane->sock)
+	if (lane->tls)
+		vxhs_lane_queue_work(lane, 0);
+	else if (lane->sock)
 		vxhs_send_all(lane);
 	mutex_unlock(&lane->tx.lock);
 	vxhs_send_kick(lane);
@@ -533,6 +539,36 @@ static bool vxhs_send_more(const struct vxhs_tx *tx)
 	return !list_empty(&tx->queue) || !llist_empty(&tx->submit);
 }
 
+/* How much of its key's life a sendmsg() has used. */
+static void vxhs_send_count(struct vxhs_lane *lane, unsigned int len)
+{
+	if (lane->tls)
+		lane->tx.sealed += len + VXHS_TLS_RECORD_COST *
+				   (len / VXHS_TLS_RECORD + 1);
+}
+
+/* The socket takes no more, for now or for ever. */
+static void vxhs_send_stopped(struct vxhs_lane *lane, int error)
+{
+	switch (error) {
+	case -EAGAIN:
+		/* kTLS says that without memory too: no callback comes then. */
+		if (lane->tls && sk_stream_is_writeable(lane->sock->sk))
+			kthread_queue_delayed_work(lane->worker, &lane->work,
+						   VXHS_SEND_RETRY);
+		break;
+	case -ENOMEM:
+		vxhs_lane_queue_work(lane, VXHS_SEND_RETRY);
+		break;
+	default:
+		/* An alert that came before says more. */
+		if (lane->tls)
+			vxhs_receive_task(lane, VXHS_TX_BYTES);
+		vxhs_lane_fail(lane, "cannot send");
+	}
+	WRITE_ONCE(lane->tx.stalled, true);
+}
+
 /*
  * Send what is left of the batch; @more tells whether the stack was told that
  * more will follow.  Return: it is all in the socket.
@@ -550,7 +586,8 @@ static bool vxhs_send_batch(struct vxhs_lane *lane, bool *more)
 		};
 		int ret;
 
-		*more = vxhs_send_more(tx);
+		/* A record that waits for more would not leave kTLS. */
+		*more = !lane->tls && vxhs_send_more(tx);
 		if (*more)
 			msg.msg_flags |= MSG_MORE;
 		/*
@@ -561,13 +598,10 @@ static bool vxhs_send_batch(struct vxhs_lane *lane, bool *more)
 						    msg_data_left(&msg));
 		if (ret > 0) {
 			iov_iter_advance(&tx->iter, ret);
+			vxhs_send_count(lane, ret);
 			continue;
 		}
-		if (ret == -ENOMEM)
-			vxhs_lane_queue_work(lane, VXHS_SEND_RETRY);
-		else if (ret != -EAGAIN)
-			vxhs_lane_fail(lane, "cannot send");
-		WRITE_ONCE(tx->stalled, true);
+		vxhs_send_stopped(lane, ret);
 		return false;
 	}
 	return true;
@@ -577,7 +611,7 @@ static bool vxhs_send_batch(struct vxhs_lane *lane, bool *more)
  * vxhs_send_all - send all that is queued and fits
  * @lane: with a socket; tx.lock held
  *
- * Context: task; does not wait for the socket.
+ * Context: task, with TLS the lane's worker; does not wait for the socket.
  */
 void vxhs_send_all(struct vxhs_lane *lane)
 {
@@ -629,6 +663,11 @@ void vxhs_send_kick(struct vxhs_lane *lane)
 	 * the other.
 	 */
 	smp_mb();
+	if (lane->tls) {
+		if (vxhs_send_pending(lane) && vxhs_lane_can_send(lane))
+			vxhs_lane_queue_work(lane, 0);
+		return;
+	}
 	while (vxhs_send_pending(lane) && mutex_trylock(&lane->tx.lock)) {
 		/* While it is aborted it is still CLOSING: who aborts waits. */
 		bool gone = !lane->sock;
@@ -661,7 +700,7 @@ static bool vxhs_send_may_gather(const struct vxhs_lane *lane)
  * A lone request is sent at once, and so is a batch.  One of many that come
  * singly is left to the worker, which is of a scheduling class that does not
  * preempt the submitter: when it runs, the submitter has run out of work or
- * of time.
+ * of time.  With TLS it sends everything.
  *
  * Context: task.
  */

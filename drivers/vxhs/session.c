@@ -208,6 +208,12 @@ static int vxhs_session_negotiate(struct vxhs_session *session,
 				       "server spoke VXHS 1 before and now only QNIO v34: refused");
 			return -EPROTO;
 		}
+		if (session->key.tls.peername &&
+		    !session->key.allow_unverified) {
+			NL_SET_ERR_MSG(extack,
+				       "server speaks only QNIO v34, which does not verify what TLS protects; use --allow-unverified");
+			return -EPROTO;
+		}
 		return 0;
 	}
 

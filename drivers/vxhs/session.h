@@ -53,6 +53,7 @@ struct vxhs_lane;
  * @host_id: UUID of this host
  * @digests: enum vxhs_digests, what was asked for
  * @tls: how its lanes get TLS; without a peer name they have none
+ * @allow_unverified: with TLS, the server may be one that speaks v34
  */
 struct vxhs_session_key {
 	struct sockaddr_storage	portal[VXHS_MAX_PORTALS];
@@ -62,6 +63,7 @@ struct vxhs_session_key {
 	u8			host_id[16];
 	u8			digests;
 	struct vxhs_tls		tls;
+	bool			allow_unverified;
 };
 
 /**
@@ -116,6 +118,7 @@ struct vxhs_session_policy {
  * @epoch: of the login
  * @reason: why a lane was lost, the newest reason
  * @recoveries: how often it recovered
+ * @tls_cipher: TLS_CIPHER_* of its newest lane with TLS, or 0
  * @messages: so that one bad server does not silence what is said of others
  * @nr_lanes: entries of @lanes; fixed once the session was live
  * @nr_poll: how many of them, the last ones, are for polled requests
@@ -173,6 +176,7 @@ struct vxhs_session {
 	u32			epoch;
 	const char		*reason;
 	unsigned int		recoveries;
+	u16			tls_cipher;
 	struct ratelimit_state	messages;
 
 	unsigned int		nr_lanes;

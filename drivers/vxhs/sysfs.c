@@ -11,6 +11,7 @@
 #include "netlink.h"
 #include "session.h"
 #include "sysfs.h"
+#include "tls.h"
 
 static const struct vxhs_disk *to_disk(struct device *dev)
 {
@@ -84,6 +85,14 @@ static ssize_t dialect_show(struct device *dev, struct device_attribute *attr,
 			  vxhs_dialect_name(to_disk(dev)->session->dialect));
 }
 static DEVICE_ATTR_RO(dialect);
+
+/* For all to read: so no name of an identity or a key. */
+static ssize_t tls_show(struct device *dev, struct device_attribute *attr,
+			char *buf)
+{
+	return sysfs_emit(buf, "%s\n", vxhs_tls_text(to_disk(dev)->session));
+}
+static DEVICE_ATTR_RO(tls);
 
 /* Without TLS it is what a session is known by: for root only. */
 static ssize_t session_show(struct device *dev, struct device_attribute *attr,
@@ -173,6 +182,7 @@ static struct attribute *vxhs_disk_attrs[] = {
 	&dev_attr_mode.attr,
 	&dev_attr_state.attr,
 	&dev_attr_dialect.attr,
+	&dev_attr_tls.attr,
 	&dev_attr_session.attr,
 	&dev_attr_lanes.attr,
 	&dev_attr_lanes_up.attr,

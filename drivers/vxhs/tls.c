@@ -133,7 +133,8 @@ int vxhs_tls_open(struct socket *sock)
  * @sock: from vxhs_tls_open(), without callbacks of ours
  *
  * The last fput() may be the agent's, and late.  What counts is done before:
- * the connection is reset, what was queued is gone, no packet finds it.
+ * the connection is reset, what was queued is gone, no packet finds it, and
+ * none that found it before is still under way.
  *
  * Context: task, may sleep.
  */
@@ -142,6 +143,14 @@ void vxhs_tls_release(struct socket *sock)
 	struct sock *sk = sock->sk;
 
 	tcp_abort(sk, ECONNABORTED);
+	/*
+	 * Packets from the reserves must not be in the backlog when the flag
+	 * goes: who has found the socket puts them there, under RCU, and the
+	 * next one to hold the socket takes them out.
+	 */
+	synchronize_rcu_expedited();
+	lock_sock(sk);
+	release_sock(sk);
 	lock_sock(sk);
 	if (sock_flag(sk, SOCK_MEMALLOC))
 		sk_clear_memalloc(sk);
@@ -298,31 +307,53 @@ static void vxhs_tls_error(int ret, struct netlink_ext_ack *extack)
 	}
 }
 
-static bool vxhs_tls_cipher_is_known(u16 cipher)
+/* Those of which the bound on what one key may protect is known, or NULL. */
+static const char *vxhs_tls_cipher_name(u16 cipher)
 {
-	/* For these the bound on what one key may protect is known. */
-	return cipher == TLS_CIPHER_AES_GCM_128 ||
-	       cipher == TLS_CIPHER_AES_GCM_256 ||
-	       cipher == TLS_CIPHER_CHACHA20_POLY1305;
+	switch (cipher) {
+	case TLS_CIPHER_AES_GCM_128:
+		return "1.3 AES-128-GCM";
+	case TLS_CIPHER_AES_GCM_256:
+		return "1.3 AES-256-GCM";
+	case TLS_CIPHER_CHACHA20_POLY1305:
+		return "1.3 CHACHA20-POLY1305";
+	}
+	return NULL;
 }
 
-/* Is it TLS 1.3, both ways?  An agent that says so may be wrong. */
-static bool vxhs_tls_is_installed(struct sock *sk)
+/**
+ * vxhs_tls_text - what protects a session's lanes
+ * @session: any
+ *
+ * Return: version and cipher of the newest lane with TLS, or "none"
+ */
+const char *vxhs_tls_text(const struct vxhs_session *session)
+{
+	if (!session->key.tls.peername)
+		return "none";
+	return vxhs_tls_cipher_name(READ_ONCE(session->tls_cipher)) ?: "1.3";
+}
+
+/*
+ * Is it TLS 1.3, both ways?  An agent that says so may be wrong.
+ * Return: the cipher, or 0
+ */
+static u16 vxhs_tls_installed(struct sock *sk)
 {
 	const struct tcp_ulp_ops *ulp;
 	const struct tls_context *ctx;
-	bool is_installed = false;
+	u16 cipher = 0;
 
 	lock_sock(sk);
 	ulp = inet_csk(sk)->icsk_ulp_ops;
 	ctx = tls_get_ctx(sk);
-	if (ulp && !strcmp(ulp->name, "tls") && ctx)
-		is_installed = ctx->tx_conf != TLS_BASE &&
-			       ctx->rx_conf != TLS_BASE &&
-			       ctx->prot_info.version == TLS_1_3_VERSION &&
-			       vxhs_tls_cipher_is_known(ctx->prot_info.cipher_type);
+	if (ulp && !strcmp(ulp->name, "tls") && ctx &&
+	    ctx->tx_conf != TLS_BASE && ctx->rx_conf != TLS_BASE &&
+	    ctx->prot_info.version == TLS_1_3_VERSION &&
+	    vxhs_tls_cipher_name(ctx->prot_info.cipher_type))
+		cipher = ctx->prot_info.cipher_type;
 	release_sock(sk);
-	return is_installed;
+	return cipher;
 }
 
 /**
@@ -336,7 +367,7 @@ static bool vxhs_tls_is_installed(struct sock *sk)
  * Context: task, may sleep; under memalloc_noio where I/O may wait for it.
  * Return: 0, or a negative errno with @sock released
  */
-int vxhs_tls_handshake(const struct vxhs_session *session, struct socket *sock,
+int vxhs_tls_handshake(struct vxhs_session *session, struct socket *sock,
 		       const struct vxhs_tls *tls, unsigned long deadline,
 		       struct netlink_ext_ack *extack)
 {
@@ -346,6 +377,7 @@ int vxhs_tls_handshake(const struct vxhs_session *session, struct socket *sock,
 		.status = -EIO,
 	};
 	struct vxhs_tls_orphan *orphan;
+	u16 cipher;
 	int ret;
 
 	if (time_after(until, deadline))
@@ -365,12 +397,14 @@ int vxhs_tls_handshake(const struct vxhs_session *session, struct socket *sock,
 		vxhs_tls_error(ret, extack);
 		goto err;
 	}
-	if (!vxhs_tls_is_installed(sock->sk)) {
+	cipher = vxhs_tls_installed(sock->sk);
+	if (!cipher) {
 		NL_SET_ERR_MSG(extack,
 			       "the handshake agent did not install TLS 1.3 on the connection, which is closed");
 		ret = -EPROTO;
 		goto err;
 	}
+	WRITE_ONCE(session->tls_cipher, cipher);
 	kfree(orphan);
 	return 0;
 

@@ -13,6 +13,8 @@ struct netlink_ext_ack;
 struct socket;
 struct vxhs_session;
 
+#define VXHS_TLS_IDENTITY_MAX	63	/* bytes of an identity */
+
 /**
  * struct vxhs_tls - how the lanes of a session get TLS
  * @peername: what the agent is told: [IDENTITY@]NAME; from vxhs_tls_name(), so
@@ -25,8 +27,9 @@ struct vxhs_tls {
 };
 
 const char *vxhs_tls_name(const char *identity, const char *server);
+const char *vxhs_tls_text(const struct vxhs_session *session);
 int vxhs_tls_open(struct socket *sock);
-int vxhs_tls_handshake(const struct vxhs_session *session, struct socket *sock,
+int vxhs_tls_handshake(struct vxhs_session *session, struct socket *sock,
 		       const struct vxhs_tls *tls, unsigned long deadline,
 		       struct netlink_ext_ack *extack);
 void vxhs_tls_release(struct socket *sock);

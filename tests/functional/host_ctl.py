@@ -84,6 +84,28 @@ def policy():
 
 
 @test
+def tls():
+    attach = ('attach', '127.0.0.1:1', 'd')
+    for option, value in (('--tls-peername', ['a']), ('--identity', ['a']),
+                          ('--identity', ['key:1']),
+                          ('--allow-unverified', [])):
+        refused(2, ('need --tls',), *attach, option, *value)
+        refused(2, (option,), 'set', 'vxhs0', option, *value)
+    refused(2, ('"--tls"',), 'set', 'vxhs0', '--tls')
+    refused(2, ('several hosts', '--tls-peername'), 'attach', '127.0.0.1,a',
+            'd', '--tls')
+    refused(2, ('"a/b"', '--tls-peername'), 'attach', 'a/b', 'd', '--tls')
+    for bad in ('', 'a@b', '*.example', 'n' * 256, '[::1]', 'a:1'):
+        refused(2, ('--tls-peername', 'letters'), *attach, '--tls',
+                '--tls-peername', bad)
+    for bad in ('', 'a@b', 'a:b', 'i' * 64):
+        refused(2, ('--identity', 'key:SERIAL'), *attach, '--tls',
+                '--identity', bad)
+    for bad in ('key:', 'key:0', 'key:0x1', 'key:2147483648', 'key:a'):
+        refused(2, (bad, 'serial number'), *attach, '--tls', '--identity', bad)
+
+
+@test
 def what_set_and_ack_loss_take():
     refused(2, ('nothing is to be set',), 'set', 'vxhs0')
     refused(2, ('one device',), 'set', '--kato', '1')

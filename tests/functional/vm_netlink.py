@@ -3,10 +3,14 @@
 """In the VM: the netlink family, called with what vxhsctl never sends."""
 
 import errno
+import glob
 import os
 import random
+import socket
 import struct
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
@@ -17,13 +21,15 @@ from genl import (A_DISK, A_SESSION, ACK_LOSS, ATTACH, D_FAILED,
                   D_FAST_IO_FAIL_TMO, D_FORCE, D_HOST_ID, D_INDEX,
                   D_IO_TIMEOUT, D_LANES, D_LOSSES, D_LOST, D_MODE, D_PARKED,
                   D_SHUTDOWN_TMO, D_SLOW, D_TAKE_OVER, D_VDISK, DETACH,
-                  DISK_GET, NEVER, NLM_F_DUMP, P_ADDRESS, P_PORT, S_DIGESTS, S_HOST,
-                  S_INTERFACE, S_KATO, S_KATO_ASKED, S_PORTAL,
+                  DISK_GET, NEVER, NLM_F_DUMP, P_ADDRESS, P_PORT, S_DIGESTS,
+                  S_HOST, S_INTERFACE, S_KATO, S_KATO_ASKED, S_PORTAL,
                   S_RECONNECT_DELAY, S_RECOVERIES, S_REPLAY_DELAY, S_SOURCE,
-                  SESSION_GET, SET, Genl, attr, nest, portal)
-from harness import check, equal, main, test
+                  S_ALLOW_UNVERIFIED, S_TLS, S_TLS_IDENTITY, S_TLS_PEERNAME,
+                  S_TLS_PSK, SESSION_GET, SET, Genl, attr, nest, portal)
+from harness import check, equal, eventually, main, test
 from vm import Raw, settle
 
+HOSTILE = os.path.join(os.path.dirname(genl.__file__), 'hostile_user.py')
 _shared = {}
 
 
@@ -277,6 +283,146 @@ def policy_out_of_range():
     vm.detach('vxhs%d' % index)
 
 
+def tls(**change):
+    fields = {'S_TLS': 1, 'S_TLS_PEERNAME': 'server.example'}
+    fields.update(change)
+    return [attr(getattr(genl, k), v) for k, v in fields.items()
+            if v is not None]
+
+
+@test
+def wrong_tls():
+    """Refused before anything is connected."""
+    d = setup()[1]
+    before = d.accepted
+    for bad in (tls(S_TLS=2), tls(S_TLS=b'\1'), tls(S_TLS=0),
+                tls(S_TLS=None), tls(S_TLS_PEERNAME=None),
+                tls(S_TLS_PEERNAME=''), tls(S_TLS_PEERNAME='n' * 256),
+                tls(S_TLS_PEERNAME=b'not terminated'),
+                tls(S_TLS_IDENTITY='', S_TLS_PSK=None),
+                tls(S_TLS_IDENTITY='i' * 64), tls(S_TLS_IDENTITY='a:b'),
+                tls(S_TLS_PSK=0), tls(S_TLS_PSK=0xffffffff),
+                tls(S_TLS_PSK=b'\1\0'), tls(S_TLS_PSK=7, S_TLS_IDENTITY='a'),
+                tls(S_ALLOW_UNVERIFIED=2),
+                tls(S_TLS=None, S_TLS_PEERNAME=None, S_TLS_PSK=7),
+                tls(S_TLS=None, S_TLS_PEERNAME=None, S_TLS_IDENTITY='a'),
+                tls(S_TLS=None, S_TLS_PEERNAME=None, S_ALLOW_UNVERIFIED=1)):
+        refused(ATTACH, disk() + session(*bad),
+                (errno.EINVAL, errno.ERANGE, errno.E2BIG), sentence=False)
+    for text in ('a@b', 'a/b', 'a b', 'a\nb', 'a\tb', 'a%b', 'a"b', 'a$b',
+                 '\x7f', 'b\u00fccher', '*.example'):
+        refused(ATTACH, disk() + session(*tls(S_TLS_PEERNAME=text)),
+                (errno.EINVAL,))
+        refused(ATTACH, disk() + session(*tls(S_TLS_IDENTITY=text)),
+                (errno.EINVAL,))
+    equal(d.accepted, before, 'connections')
+
+
+class Deaf:
+    """A server that completes no connection: its queue is full."""
+
+    def __init__(self):
+        self.sock = socket.socket()
+        self.sock.bind(('127.0.0.1', 0))
+        self.sock.listen(0)
+        self.port = self.sock.getsockname()[1]
+        self.queued = []
+        for _ in range(3):
+            self.queued.append(socket.socket())
+            self.queued[-1].setblocking(False)
+            self.queued[-1].connect_ex(self.sock.getsockname())
+
+    def close(self):
+        for sock in (*self.queued, self.sock):
+            sock.close()
+
+
+def attaching():
+    """How many attaches are answered later."""
+    found = 0
+    for path in glob.glob('/proc/[0-9]*/comm'):
+        try:
+            with open(path) as f:
+                found += f.read() == 'vxhs_attach\n'
+        except OSError:         # it has ended
+            pass
+    return found
+
+
+@test
+def tls_answers_later():
+    """The family's lock is free meanwhile, the module is not, and the caller's
+    end is the attach's."""
+    nl, deaf = setup()[0], Deaf()
+    stays, goes = Genl(), Genl()
+    stays.send(ATTACH, disk() + session(*tls(), portals=[
+        portal('127.0.0.1', deaf.port)]))
+    time.sleep(1)       # so that its time is over first, were it about time
+    goes.send(ATTACH, disk() + session(*tls(), portals=[
+        portal('127.0.0.1', deaf.port)], host='other'))
+    equal(attaching(), 2)
+    equal(nl.disks(), [])
+    check(vm.run('rmmod', 'vxhs').returncode, 'the module was unloaded')
+    goes.close()
+    eventually(lambda: attaching() == 1,
+               'an attach whose caller has gone goes on')
+    stays.sock.setblocking(False)
+    try:
+        stays.recv()
+    except BlockingIOError:
+        pass
+    else:
+        raise AssertionError('they ended together')
+    stays.close()
+    eventually(lambda: attaching() == 0, 'the other attach goes on')
+    deaf.close()
+    equal(nl.call(SESSION_GET, flags=NLM_F_DUMP), [])
+
+
+@test
+def tls_says_why_later():
+    """Several requests in one datagram, each with its own answer."""
+    nl = Genl()
+    closed = socket.socket()
+    closed.bind(('127.0.0.1', 0))
+    requests = b''
+    for _ in range(3):
+        nl.seq += 1
+        body = struct.pack('<BBH', ATTACH, 1, 0) + disk() + session(
+            *tls(), portals=[portal('127.0.0.1', closed.getsockname()[1])])
+        requests += struct.pack('<IHHII', 16 + len(body), nl.family, 1,
+                                nl.seq, 0) + body
+    last = nl.seq
+    nl.sock.send(requests)
+    seen = set()
+    while len(seen) < 3:
+        data = nl.sock.recv(1 << 16)
+        _, kind, _, seq, _ = struct.unpack_from('<IHHII', data)
+        equal(kind, genl.NLMSG_ERROR)
+        equal(struct.unpack_from('<i', data, 16)[0], -errno.ECONNREFUSED)
+        check(dict(genl.parse(data[36:])).get(1), 'no sentence')
+        seen.add(seq)
+    equal(seen, {last - 2, last - 1, last})
+    nl.close()
+    closed.close()
+
+
+@test
+def tls_is_for_ever():
+    nl, d = setup()
+    index = nl.attach(d, 'd')
+    equal(look(index)[1][S_TLS], 0)
+    equal(vm.sh('cat /sys/block/vxhs%d/vxhs/tls' % index), 'none\n')
+    for kind, value in ((S_TLS, 0), (S_TLS, 1), (S_TLS_PEERNAME, 'a'),
+                        (S_TLS_IDENTITY, 'a'), (S_TLS_PSK, 7),
+                        (S_ALLOW_UNVERIFIED, 1)):
+        refused(SET, set_of(index, attr(D_IO_TIMEOUT, 1),
+                            session=[attr(kind, value)]), (errno.EINVAL,))
+    policy_is(index, {})
+    settle()
+    vm.detach('vxhs%d' % index)
+
+
 @test
 def a_loss_is_acknowledged():
     nl, d = setup()
@@ -378,37 +524,49 @@ def many_dumps_while_things_change():
     other.close()
 
 
+def got_by(*command):
+    """What hostile_user.py gets while a disk comes and goes."""
+    nl, d = setup()
+    d.disks['e'] = vxhs.Disk(1 << 20)
+    index = nl.attach(d, 'd')
+    settle()
+    child = subprocess.Popen([*command, sys.executable, HOSTILE, str(index)],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             text=True)
+    equal(child.stdout.readline(), 'listening\n')
+    vm.detach('vxhs%d' % nl.attach(d, 'e'))
+    got = child.communicate('\n', timeout=60)[0].split('\n')
+    equal(child.returncode, 0)
+    vm.detach('vxhs%d' % index)
+    return [line for line in got if line]
+
+
 @test
-def without_cap_sys_admin():
-    nl, _ = setup()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setgid(65534)
-            os.setuid(65534)
-            fresh = Genl()
-            for command in (ATTACH, DETACH, DISK_GET, SESSION_GET, SET,
-                            ACK_LOSS):
-                for flags in (0, NLM_F_DUMP):
-                    if flags and command not in (DISK_GET, SESSION_GET):
-                        continue
-                    payload = {ATTACH: disk() + session(),
-                               SESSION_GET: nest(A_SESSION,
-                                                 attr(1, bytes(8)))}
-                    try:
-                        fresh.call(command, b'' if flags else payload.get(
-                            command, nest(A_DISK, attr(D_INDEX, 0))),
-                                   flags=flags)
-                        os._exit(command)
-                    except genl.Error as exc:
-                        if exc.errno != errno.EPERM:
-                            os._exit(10 + command)
-            os._exit(0)
-        except BaseException as exc:
-            print(repr(exc), file=sys.stderr)
-            os._exit(99)
-    equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0,
-          'the command that was let through')
+def a_hostile_user_gets_nothing():
+    """Nor one who is root, with all capabilities, in namespaces of his own."""
+    nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+    equal(got_by(*nobody), [])
+    equal(got_by(*nobody, '--no-new-privs'), [])
+    if os.path.exists('/proc/self/ns/user'):    # not in user-mode Linux
+        vm.sh('sysctl -qw kernel.unprivileged_userns_clone=1')
+        for options in ('-Ur', '-Urn', '-Urnmp'):
+            equal(got_by(*nobody, 'unshare', options, '--fork'), [], options)
+        check(vm.run(*nobody, 'unshare', '-Urnm', 'mount', '-t', 'debugfs',
+                     'none', '/mnt').returncode, 'debugfs was mounted')
+
+
+@test
+def root_gets_what_others_do_not():
+    """So that the test before this one cannot pass without a reason."""
+    got = got_by()
+    for what in ('event by membership', 'event by bind', 'write /sys/block',
+                 'write /sys/module/vxhs', 'read /dev/vxhs', 'read /sys/',
+                 *('command %d' % command for command in (
+                     ATTACH, DETACH, DISK_GET, SESSION_GET, SET, ACK_LOSS)),
+                 'command %d dump' % DISK_GET,
+                 'command %d dump' % SESSION_GET):
+        check(any(line.startswith(what) for line in got),
+              'no "%s" in %s' % (what, got))
 
 
 @test

@@ -37,6 +37,12 @@ ExecStart=ip addr add %s/24 dev store
 ExecStop=sh -c 'cat /proc/self/mounts >%s.mounts; vxhsctl list --json >%s.disks'
 ExecStop=ip addr del %s/24 dev store
 ''' % (ADDRESS, SEEN, SEEN, ADDRESS)
+AGENT = 'vxhs-handshake'
+# What the guide says of a unit that attaches with TLS.
+WITH_TLS = '''[Unit]
+Wants=%s.service
+After=%s.service
+''' % (AGENT, AGENT)
 TARGET = '''[Unit]
 Requires=basic.target
 Wants=remote-fs.target
@@ -126,13 +132,31 @@ class Systemd:
 def units_are_without_fault():
     name, unit, _ = guide()
     write(ETC + name, unit)
-    with open(os.path.join(TOP, 'tools', 'vxhsd', 'vxhsd.service')) as file:
-        write(ETC + 'vxhsd.service',
-              file.read().replace('@SBINDIR@', '/usr/local/sbin'))
-    for what in (name, 'vxhsd.service'):
+    for what in ('vxhsd', AGENT):
+        path = os.path.join(TOP, 'tools', what, what + '.service')
+        with open(path) as file:
+            write(ETC + what + '.service',
+                  file.read().replace('@SBINDIR@', '/usr/local/sbin'))
+    for what in (name, 'vxhsd.service', AGENT + '.service'):
         done = vm.run('systemd-analyze', 'verify', '--man=no', ETC + what)
         mine = [line for line in done.stderr.splitlines() if 'vxhs' in line]
         equal((done.returncode, mine), (0, []), what)
+    # In tenths; what it needs of the network and of capabilities is 18.
+    sh('systemd-analyze security --offline=yes --threshold=23 %s%s.service' %
+       (ETC, AGENT))
+
+
+def agent_is_well(systemd):
+    """It runs in its sandbox, and has no more than it needs."""
+    check(systemd.has(AGENT + '.service'), 'it does not run')
+    pid = sh('pgrep -x ' + AGENT).strip()
+    with open('/proc/%s/status' % pid) as file:
+        status = dict(line.split(':', 1) for line in file)
+    kept = 1 << 12 | 1 << 14        # CAP_NET_ADMIN, CAP_IPC_LOCK
+    equal([int(status[name], 16) for name in ('CapPrm', 'CapEff', 'CapInh')],
+          [kept, kept, 0], 'its capabilities')
+    equal(status['Seccomp'].strip(), '2', 'its filter of system calls')
+    check(int(status['VmLck'].split()[0]) > 8192, 'it is not locked in memory')
 
 
 @test
@@ -149,6 +173,11 @@ def filesystems_are_unmounted_before_the_network_goes():
 
     write('/etc/fstab', fstab + '\n')
     write(ETC + name, unit)
+    write(ETC + name + '.d/tls.conf', WITH_TLS)
+    write('/etc/vxhs/host.psk', 'host:' + '5a' * 32 + '\n')
+    os.chmod('/etc/vxhs/host.psk', 0o600)
+    write('/etc/vxhs/handshake.conf',
+          '[identity default]\npsk = /etc/vxhs/host.psk\n')
     write(ETC + 'vxhs-test.target', TARGET)
     write(ETC + 'vxhs-test-network.service', NETWORK)
     wanted_by = re.search(r'^WantedBy=(\S+)$', unit, re.M).group(1)
@@ -157,6 +186,7 @@ def filesystems_are_unmounted_before_the_network_goes():
     systemd = Systemd(tmpdir() + '/log')
     eventually(lambda: systemd.has('srv-data.mount'),
                'it is not mounted', 240)
+    agent_is_well(systemd)
     # In the page cache when the shutdown begins.
     write('/proc/%d/root%s/file' % (systemd.pid, MOUNT), 'kept' * 100000)
     systemd.power_off()

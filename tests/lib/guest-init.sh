@@ -49,7 +49,8 @@ guest_settings() { # HOSTNAME
 	[ -s /etc/machine-id ] ||
 		echo 7678687300000000000000000000766d >/etc/machine-id
 	ip link set lo up
-	cp "$tree/build/tools/vxhsctl" "$tree/build/tools/vxhsd" /usr/local/sbin/
+	cp "$tree/build/tools/vxhsctl" "$tree/build/tools/vxhsd" \
+		"$tree/build/tools/vxhs-handshake" /usr/local/sbin/
 	mkdir -p /run/udev/rules.d
 	cp "$tree"/tools/udev/*.rules /run/udev/rules.d/ || :
 	ulimit -Hn 1048576

@@ -91,6 +91,7 @@ lint_rst() {
 }
 
 # The tests that the threat model calls proofs are there.
+# shellcheck disable=SC2016 # backticks are what is looked for
 lint_proofs() {
 	local script name proof status=0
 	while IFS= read -r proof; do
@@ -114,7 +115,8 @@ lint_install() {
 		share/man/man8/vxhsd.8 lib/udev/rules.d/60-vxhs.rules \
 		share/bash-completion/completions/vxhsctl sbin/vxhs-handshake \
 		share/man/man8/vxhs-handshake.8 \
-		lib/systemd/system/vxhs-handshake.service; do
+		lib/systemd/system/vxhs-handshake.service \
+		share/doc/vxhs/examples/handshake.conf; do
 		[ -s "$root/usr/$file" ] || { echo "not installed: $file"; return 1; }
 	done
 	left=$(find "$root" -name vxhs.ko)

@@ -176,20 +176,21 @@ static void table(void **state)
 	list[1].disk.mode = VXHS_MODE_READ_ONLY;
 	list[1].session.state = 99;
 	list[1].session.dialect = VXHS_DIALECT_V34;
+	list[1].session.tls.on = true;
 	list[0].disk.lost = true;
 	file = start();
 	print_disk_table(file, list, 2);
 	expect(file,
-"DEVICE       VDISK     HOST                  SIZE  MODE       STATE      DIALECT\n"
-"/dev/vxhs3   disk0     store1               10GiB  exclusive  live,lost  native\n"
-"/dev/vxhs12  caf\xc3\xa9\\x0a  [2001:db8::1]:9998  1.5TiB  read-only  unknown    v34\n");
+"DEVICE       VDISK     HOST                  SIZE  MODE       STATE      DIALECT  TLS\n"
+"/dev/vxhs3   disk0     store1               10GiB  exclusive  live,lost  native   no\n"
+"/dev/vxhs12  caf\xc3\xa9\\x0a  [2001:db8::1]:9998  1.5TiB  read-only  unknown    v34      yes\n");
 
 	strcpy(list[1].disk.failed, "its lease went to another host");
 	file = start();
 	print_disk_table(file, list + 1, 1);
 	expect(file,
-"DEVICE       VDISK     HOST                  SIZE  MODE       STATE   DIALECT\n"
-"/dev/vxhs12  caf\xc3\xa9\\x0a  [2001:db8::1]:9998  1.5TiB  read-only  failed  v34\n");
+"DEVICE       VDISK     HOST                  SIZE  MODE       STATE   DIALECT  TLS\n"
+"/dev/vxhs12  caf\xc3\xa9\\x0a  [2001:db8::1]:9998  1.5TiB  read-only  failed  v34      yes\n");
 }
 
 static void one_disk(void **state)
@@ -230,6 +231,7 @@ static void one_disk(void **state)
 "lanes:              2\n"
 "lanes up:           1\n"
 "digests:            none\n"
+"tls:                none\n"
 "other portal:       192.0.2.1:9999\n"
 "portal:             [2001::1]:9999\n"
 "source:             0.0.0.0\n"

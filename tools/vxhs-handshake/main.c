@@ -19,6 +19,7 @@
 #include "log.h"
 #include "memory.h"
 #include "netlink.h"
+#include "privilege.h"
 #include "session.h"
 
 #define CONFIG_PATH	"/etc/vxhs/handshake.conf"
@@ -277,6 +278,8 @@ static int start(struct agent *agent, struct err *err)
 		return err_set(err, "this kernel cannot do TLS; load its module \"tls\" (CONFIG_TLS)");
 	/* Before the keys come. */
 	if (agent->lock && memory_lock(err))
+		return -1;
+	if (privilege_drop(err))
 		return -1;
 	if (load(agent, EXPIRED_WARN, err) || netlink_open(&agent->nl, err))
 		return -1;

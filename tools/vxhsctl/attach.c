@@ -11,6 +11,7 @@
 #include "output.h"
 #include "policy.h"
 #include "resolve.h"
+#include "tls.h"
 #include "vxhsctl.h"
 
 #define LANES_MAX	64
@@ -19,7 +20,7 @@
 /**
  * struct request - what the command line asks for
  * @disk: vdisk, mode, index, lanes, its policy
- * @session: host, source, interface, its policy
+ * @session: host, source, interface, TLS, its policy
  * @servers: the host, taken apart
  * @json: print the disk as JSON
  */
@@ -89,6 +90,11 @@ static int take_option(const struct command *cmd, int opt,
 	case OPTION_TAKE_OVER:
 		disk->take_over = true;
 		return STATUS_OK;
+	case OPTION_TLS:
+	case OPTION_TLS_PEERNAME:
+	case OPTION_IDENTITY:
+	case OPTION_ALLOW_UNVERIFIED:
+		return tls_take(cmd, opt, optarg, &session->tls);
 	default:
 		return policy_take(cmd, opt, optarg, &disk->policy);
 	}
@@ -117,6 +123,7 @@ static int parse(const struct command *cmd, int argc, char **argv,
 		{ "source", required_argument, NULL, OPTION_SOURCE },
 		{ "interface", required_argument, NULL, OPTION_INTERFACE },
 		{ "take-over", no_argument, NULL, OPTION_TAKE_OVER },
+		TLS_OPTIONS,
 		POLICY_OPTIONS,
 		{ "json", no_argument, NULL, OPTION_JSON },
 		{ }
@@ -143,6 +150,8 @@ static int parse(const struct command *cmd, int argc, char **argv,
 	if (has_control(vdisk))
 		return bad_usage(cmd, "vdisk \"%s\" has a control character in its name",
 				 vdisk);
+	if (tls_complete(cmd, &req->servers, &req->session.tls))
+		return STATUS_USAGE;
 	req->session.policy = req->disk.policy;
 	strcpy(req->session.host, host);
 	strcpy(req->disk.vdisk, vdisk);
@@ -257,6 +266,8 @@ const struct command attach_command = {
 "  --interface IF    connect through this network interface\n"
 "  --take-over       also if another host has it open, which loses it\n"
 "  --json            print what \"vxhsctl show --json\" prints\n"
+"\n"
+TLS_DETAILS
 "\n"
 POLICY_DETAILS,
 	.run = run,

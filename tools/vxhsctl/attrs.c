@@ -198,6 +198,27 @@ static void decode_session(const struct nlattr *nest, struct session *out)
 		case VXHS_A_SESSION_RECOVERIES:
 			out->recoveries = get_u64(attr);
 			break;
+		case VXHS_A_SESSION_TLS:
+			out->tls.on = get_u32(attr);
+			break;
+		case VXHS_A_SESSION_TLS_PEERNAME:
+			get_string(attr, out->tls.peername,
+				   sizeof(out->tls.peername));
+			break;
+		case VXHS_A_SESSION_TLS_IDENTITY:
+			get_string(attr, out->tls.identity,
+				   sizeof(out->tls.identity));
+			break;
+		case VXHS_A_SESSION_TLS_PSK:
+			out->tls.psk = get_u32(attr);
+			break;
+		case VXHS_A_SESSION_ALLOW_UNVERIFIED:
+			out->tls.allow_unverified = get_u32(attr);
+			break;
+		case VXHS_A_SESSION_TLS_CIPHER:
+			get_string(attr, out->tls.cipher,
+				   sizeof(out->tls.cipher));
+			break;
 		default:
 			decode_policy(attr, POLICY_DISK_ITEMS, POLICY_ITEMS,
 				      &out->policy);
@@ -336,6 +357,26 @@ static bool encode_portal(struct nlmsghdr *nlh, size_t size,
 	return true;
 }
 
+static bool encode_tls(struct nlmsghdr *nlh, size_t size,
+		       const struct tls *tls)
+{
+	if (!mnl_attr_put_u32_check(nlh, size, VXHS_A_SESSION_TLS, 1) ||
+	    !mnl_attr_put_strz_check(nlh, size, VXHS_A_SESSION_TLS_PEERNAME,
+				     tls->peername))
+		return false;
+	if (*tls->identity &&
+	    !mnl_attr_put_strz_check(nlh, size, VXHS_A_SESSION_TLS_IDENTITY,
+				     tls->identity))
+		return false;
+	if (tls->psk &&
+	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_SESSION_TLS_PSK,
+				    tls->psk))
+		return false;
+	return !tls->allow_unverified ||
+	       mnl_attr_put_u32_check(nlh, size,
+				      VXHS_A_SESSION_ALLOW_UNVERIFIED, 1);
+}
+
 static bool encode_session(struct nlmsghdr *nlh, size_t size,
 			   const struct session *session)
 {
@@ -360,6 +401,8 @@ static bool encode_session(struct nlmsghdr *nlh, size_t size,
 	if (session->has_digests &&
 	    !mnl_attr_put_u32_check(nlh, size, VXHS_A_SESSION_DIGESTS,
 				    session->digests))
+		return false;
+	if (session->tls.on && !encode_tls(nlh, size, &session->tls))
 		return false;
 	if (!encode_policy(nlh, size, POLICY_DISK_ITEMS, POLICY_ITEMS,
 			   &session->policy))
@@ -406,7 +449,8 @@ static bool encode_disk(struct nlmsghdr *nlh, size_t size,
  * @size: bytes that it may have
  * @disk: vdisk, mode and host_id; index, lanes, poll_lanes, take_over and
  *	policy where set
- * @session: host and portals; source, interface, digests and policy where set
+ * @session: host and portals; source, interface, digests, tls and policy where
+ *	set
  *
  * Return: whether it had room.
  */

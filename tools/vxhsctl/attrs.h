@@ -14,6 +14,7 @@
 #include <linux/vxhs.h>
 
 #include "policy.h"
+#include "tls.h"
 
 #define PORTALS_MAX	8
 
@@ -45,6 +46,7 @@ struct session {
 	bool has_digests;
 	uint32_t digests;	/* enum vxhs_digests, asked for */
 	uint64_t features;	/* VXHS_F_*, agreed on */
+	struct tls tls;
 	uint32_t disks;
 	uint32_t kato;		/* ms, granted */
 	struct policy policy;	/* the session's items of it */

@@ -103,6 +103,23 @@ static void add_portals(struct json_object *object,
 	json_object_object_add(object, "portals", array);
 }
 
+static void add_tls(struct json_object *object, const struct tls *tls)
+{
+	struct json_object *value = NULL;
+	char identity[TLS_IDENTITY_SIZE];
+
+	if (tls->on) {
+		tls_identity_text(identity, tls);
+		value = json_object_new_object();
+		add_optional(value, "cipher", tls->cipher);
+		add_string(value, "peername", tls->peername);
+		add_optional(value, "identity", identity);
+		json_object_object_add(value, "allow_unverified",
+			json_object_new_boolean(tls->allow_unverified));
+	}
+	json_object_object_add(object, "tls", value);
+}
+
 static struct json_object *session_json(const struct session *session)
 {
 	struct json_object *object = json_object_new_object();
@@ -119,6 +136,7 @@ static struct json_object *session_json(const struct session *session)
 	json_object_object_add(object, "digests",
 			       json_object_new_boolean(digests_all(session->features)));
 	add_string(object, "digests_asked", digests_name(session->digests));
+	add_tls(object, &session->tls);
 	add_portals(object, session);
 	address_text(text, sizeof(text), &session->source);
 	add_optional(object, "source", text);

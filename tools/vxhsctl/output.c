@@ -61,10 +61,11 @@ void portal_text(char out[PORTAL_TEXT_SIZE], const struct portal *portal)
  * The table
  */
 
-enum { DEVICE, VDISK, HOST, SIZE, MODE, STATE, DIALECT, COLUMNS };
+enum { DEVICE, VDISK, HOST, SIZE, MODE, STATE, DIALECT, TLS, COLUMNS };
 
 static const char * const titles[COLUMNS] = {
-	"DEVICE", "VDISK", "HOST", "SIZE", "MODE", "STATE", "DIALECT"
+	"DEVICE", "VDISK", "HOST", "SIZE", "MODE", "STATE", "DIALECT",
+	"TLS"
 };
 
 static void disk_cell(char out[CELL_SIZE], const void *list, unsigned int row,
@@ -98,8 +99,11 @@ static void disk_cell(char out[CELL_SIZE], const void *list, unsigned int row,
 			*disk->failed ? "failed" : state_name(session->state),
 			disk->lost ? ",lost" : "");
 		break;
-	default:
+	case DIALECT:
 		strcpy(out, dialect_name(session->dialect));
+		break;
+	default:
+		strcpy(out, session->tls.on ? "yes" : "no");
 		break;
 	}
 }
@@ -208,6 +212,21 @@ static void print_digests(FILE *out, const struct session *session)
 		    why);
 }
 
+static void print_tls(FILE *out, const struct tls *tls)
+{
+	char identity[TLS_IDENTITY_SIZE];
+
+	if (!tls->on) {
+		print_field(out, "tls:", "none");
+		return;
+	}
+	tls_identity_text(identity, tls);
+	print_field(out, "tls:", "%s", *tls->cipher ? tls->cipher : "yes");
+	print_field(out, "tls peer name:", "%s", tls->peername);
+	print_field(out, "tls identity:", "%s",
+		    *identity ? identity : "the agent's default");
+}
+
 static void print_session(FILE *out, const struct session *session)
 {
 	char text[UUID_TEXT_SIZE], source[INET6_ADDRSTRLEN];
@@ -224,6 +243,7 @@ static void print_session(FILE *out, const struct session *session)
 	if (session->poll_lanes)
 		print_field(out, "polled lanes:", "%u", session->poll_lanes);
 	print_digests(out, session);
+	print_tls(out, &session->tls);
 	print_portals(out, session);
 	address_text(source, sizeof(source), &session->source);
 	if (*source)

@@ -1,0 +1,584 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""In the VM: attach with TLS. Who the driver takes for its server, and what
+an administrator reads of those that it does not; agents that do not do their
+work; I/O, recovery and the replacement of lanes in records."""
+
+import errno
+import os
+import random
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, '..', 'lib'),
+                os.path.join(HERE, '..', 'fault')]
+
+import vm
+import vxhs
+from certs import Authority, Cert, certtool
+from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
+from proxy import Control
+from vm import Kmsg, Raw, detach, force, run, settle, sh, show, vxhsctl
+
+NAME = 'server.example'
+KEY, WRONG = 'ab' * 32, 'cd' * 32
+YEAR_2001 = ('activation_date = "2001-01-01 00:00:00"',)
+OVER = 'expiration_date = "2001-02-01 00:00:00"'
+PARAMETER = '/sys/module/vxhs/parameters/tls_lane_bytes'
+_shared = {}
+
+
+class Lab:
+    """Certificates of everybody, and an agent that has them."""
+
+    def __init__(self):
+        sh('modprobe tls; modprobe vxhs')
+        self.dir = tmpdir()
+        self.ca = Authority(self.dir)
+        self.other_ca = Authority(self.dir, 'other-ca')
+        self.server = self.ca.issue('server', dns=NAME, server=True)
+        self.client = self.ca.issue('client', dns='client.example')
+        self.revoked = self.ca.issue('revoked', dns='revoked.example')
+        self.expired = self.ca.issue('expired', dns='old.example',
+                                     lines=YEAR_2001, days=OVER)
+        self.stranger = self.other_ca.issue('stranger', dns='x.example')
+        self.crl = self.ca.revoke(os.path.join(self.dir, 'crl'), self.revoked)
+        self.path = os.path.join(self.dir, 'handshake.conf')
+        text = ''.join(self.identity(name, cert) for name, cert in (
+            ('default', self.client), ('revoked', self.revoked),
+            ('expired', self.expired), ('stranger', self.stranger)))
+        for name, key in (('host1', KEY), ('wrong', WRONG)):
+            psk = os.path.join(self.dir, name + '.psk')
+            write(psk, 'host1:%s\n' % key, 0o600)
+            text += '[identity %s]\npsk = %s\n' % (name, psk)
+        write(self.path, text)
+        self.log_path = os.path.join(self.dir, 'agent.log')
+        self.agent = None
+
+    def identity(self, name, cert):
+        return '[identity %s]\nca = %s\ncert = %s\nkey = %s\n' % (
+            name, self.ca.cert, cert.cert, cert.key)
+
+    def start_agent(self):
+        with open(self.log_path, 'ab') as log:
+            self.agent = subprocess.Popen(
+                ['vxhs-handshake', '--config', self.path],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        seen = len(self.log())
+        eventually(lambda: 'ready' in self.log()[seen:] or
+                   self.agent.poll() is not None, 'the agent is not ready')
+        check(self.agent.poll() is None, 'the agent ended: ' + self.log())
+
+    def stop_agent(self):
+        if self.agent:
+            self.agent.kill()
+            self.agent.wait()
+        self.agent = None
+
+    def log(self):
+        with open(self.log_path, errors='replace') as log:
+            return log.read()
+
+    def config(self, **keys):
+        keys = {'tls': 'x509', 'tls-cert': self.server.cert,
+                'tls-key': self.server.key, 'tls-ca': self.ca.cert,
+                'tls-crl': self.crl,
+                **{k.replace('_', '-'): v for k, v in keys.items()}}
+        path = os.path.join(tmpdir(), 'vxhsd.conf')
+        write(path, '[server]\n' + ''.join(
+            '%s = %s\n' % item for item in keys.items() if item[1]))
+        return path
+
+
+def write(path, text, mode=0o644):
+    with open(path, 'w') as file:
+        file.write(text)
+    os.chmod(path, mode)
+
+
+def lab():
+    if 'lab' not in _shared:
+        _shared['lab'] = Lab()
+        _shared['lab'].start_agent()
+    return _shared['lab']
+
+
+def serve(port=None, files=None, **keys):
+    files = files or tmpdir()
+    return Vxhsd('disk0=%s/disk0,size=64M,allow=*:rw' % files,
+                 'mem=memory,size=16M,allow=*:rw',
+                 args=('--config', lab().config(**keys)), port=port)
+
+
+def server():
+    if 'd' not in _shared:
+        _shared['d'] = serve()
+    _shared['d'].alive()
+    return _shared['d']
+
+
+def options(d, vdisk, *more, name=NAME):
+    return ('attach', vm.host(d), vdisk, '--tls', '--tls-peername', name,
+            *more)
+
+
+def attach(d, vdisk, *more, **kw):
+    lab()
+    out, err = vxhsctl(*options(d, vdisk, *more, **kw))
+    equal(err, '', 'stderr of attach')
+    return out.strip()
+
+
+def refused(words, d, *more, log=None, within=10, **kw):
+    """Attach fails in time, says why, and so does the server's log."""
+    lab()
+    seen = len(d.log()) if log else 0
+    vm.refused(words, *options(d, 'mem', *more, **kw), within=within)
+    if log:
+        eventually(lambda: log in d.log()[seen:],
+                   lambda: 'server: not "%s" but: %s' % (log, d.log()[seen:]))
+
+
+class Load(threading.Thread):
+    """Writes and reads back, until it is told to stop."""
+
+    def __init__(self, device, seed=0):
+        super().__init__(daemon=True)
+        self.raw, self.rng = Raw(device), random.Random(seed)
+        self.wrote, self.done, self.error = {}, 0, None
+        self.ending = False
+        self.start()
+
+    def run(self):
+        try:
+            while not self.ending:
+                self.step()
+                self.done += 1
+        except Exception as exc:
+            self.error = exc
+
+    def step(self):
+        at = self.rng.randrange(48)
+        if at in self.wrote and self.rng.random() < 0.5:
+            n, data = self.wrote[at]
+            check(self.raw.read(at << 20, n) == data, 'wrong data at %d' % at)
+        else:
+            n = self.rng.choice((512, 4096, 20480, 131072))
+            data = self.rng.randbytes(512) * (n // 512)
+            self.raw.write(data, at << 20)
+            self.wrote[at] = n, data
+
+    def goes_on(self, timeout=30):
+        seen = self.done
+        eventually(lambda: self.error or self.done > seen + 3,
+                   'I/O does not go on', timeout)
+        equal(self.error, None, 'error')
+
+    def finish(self):
+        self.ending = True
+        self.join(60)
+        check(not self.is_alive(), 'I/O hangs')
+        equal(self.error, None, 'error')
+        for at, (n, data) in self.wrote.items():
+            check(self.raw.read(at << 20, n) == data, 'wrong data at %d' % at)
+        self.raw.flush()
+        self.raw.close()
+
+
+# ------------------------------------------------------------------- I/O
+
+
+@test
+def x509():
+    d = server()
+    device = attach(d, 'disk0', '--lanes', 3)
+    session = show(device)['session']
+    equal((session['lanes_up'], session['digests'], session['digests_asked']),
+          (3, False, 'none'))
+    equal(d.log().count('it is client.example, '), 3, 'identities in the log')
+    with Raw(device) as raw:
+        data = random.Random(1).randbytes(1 << 20)
+        raw.write(data)
+        check(raw.read(0, 1 << 20) == data, 'wrong data')
+        check(raw.read(512 * 7, 512) == data[512 * 7:512 * 8], 'wrong data')
+        raw.flush()
+    sh('fio --name=v --filename=%s --direct=1 --rw=randrw --bsrange=512-128k '
+       '--iodepth=32 --ioengine=io_uring --size=8M --verify=crc32c' % device)
+    other = attach(d, 'mem')
+    equal(show(other)['session']['id'], show(device)['session']['id'])
+    settle()
+    detach(other)
+    detach(device)
+    vm.gone(d)
+
+
+@test
+def psk():
+    path = os.path.join(lab().dir, 'host1.psk')
+    with serve(tls='psk', tls_cert=None, tls_key=None, tls_ca=None,
+               tls_crl=None, tls_psk=path) as d:
+        device = attach(d, 'disk0', '--identity', 'host1', '--digests')
+        equal(show(device)['session']['digests'], True)
+        load = Load(device)
+        load.goes_on()
+        load.finish()
+        settle()
+        detach(device)
+        refused('the TLS handshake', d, '--identity', 'wrong',
+                log='TLS')
+        refused('the TLS handshake', d, log='TLS')
+
+
+@test
+def plaintext_and_tls_do_not_share():
+    d = server()
+    seen = len(d.log())
+    vm.refused('server', 'attach', vm.host(d), 'mem', within=15)
+    eventually(lambda: 'TLS' in d.log()[seen:],
+               lambda: 'the log says: ' + d.log()[seen:])
+
+
+# --------------------------------------------------------------- recovery
+
+
+@test
+def recovery_under_load():
+    files = tmpdir()
+    d = serve(files=files)
+    device = attach(d, 'disk0', '--lanes', 2, '--kato', '2s')
+    load = Load(device, 1)
+    for _ in range(4):
+        load.goes_on()
+        d.kill()
+        time.sleep(0.3)
+        d = serve(port=d.port, files=files)
+    load.goes_on()
+    check(show(device)['session']['recoveries'] >= 4, 'no recoveries')
+    # And without an agent for a while.
+    lab().stop_agent()
+    log = Kmsg()
+    d.kill()
+    d = serve(port=d.port, files=files)
+    eventually(lambda: any('no TLS handshake agent runs' in line
+                           for line in log.vxhs()), 'nobody says it')
+    lab().start_agent()
+    load.goes_on()
+    load.finish()
+    settle()
+    detach(device)
+    d.stop()
+
+
+@test
+def damaged_records():
+    """Bits that change on the way cost a lane, and nothing else."""
+    d = server()
+    proxy = Control((d.addr, d.port), tmpdir(), 'proxy', seed=1)
+    log = Kmsg()
+    try:
+        class Way:
+            addr, port = '127.0.0.1', proxy.port
+        device = attach(Way, 'disk0', '--lanes', 2)
+        load = Load(device, 2)
+        for i in range(4):
+            load.goes_on()
+            proxy('corrupt', mask=4, after=1000, pick=i % 2 * 0.6,
+                  dir=('s2c', 'c2s')[i // 2])
+        load.goes_on()
+        load.finish()
+        settle()
+        detach(device)
+    finally:
+        proxy.stop()
+    check(any('a TLS record was damaged' in line for line in log.vxhs()),
+          'nobody has noticed')
+
+
+@test
+def lanes_are_replaced_before_their_keys_are_used_up():
+    d = server()
+    device = attach(d, 'disk0', '--lanes', 2)
+    with open(PARAMETER) as file:
+        before = file.read()
+    log = Kmsg()
+    try:
+        write(PARAMETER, '2097152')
+        load = Load(device, 3)
+        eventually(lambda: load.error or sum(
+            'connecting anew' in line for line in log.vxhs()) >= 3,
+            'no lane is replaced', 40)
+    finally:
+        write(PARAMETER, before)
+    load.goes_on()
+    load.finish()
+    now = show(device)['session']
+    equal(now['recoveries'], 0, 'recoveries')
+    equal(now['epoch'], 1, 'epoch')
+    settle()
+    detach(device)
+
+
+# --------------------------------------------------- servers that are wrong
+
+
+class Server(threading.Thread):
+    """A server of Python's, which does not shake hands as ours does."""
+
+    def __init__(self, cert, highest=ssl.TLSVersion.TLSv1_3):
+        super().__init__(daemon=True)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.maximum_version = highest
+        self.context.load_cert_chain(cert.cert, cert.key)
+        self.sock = socket.create_server(('127.0.0.1', 0))
+        self.addr, self.port = self.sock.getsockname()
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                conn = self.sock.accept()[0]
+            except OSError:
+                return
+            try:
+                self.context.wrap_socket(conn, server_side=True).recv(1)
+            except OSError:
+                conn.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+
+def self_signed():
+    cert = Cert(lab().dir, 'self')
+    cert.fill('cn = "%s"' % NAME, 'dns_name = "%s"' % NAME, 'signing_key',
+              'tls_www_server', 'expiration_days = 10')
+    certtool('--generate-self-signed', '--load-privkey', cert.key,
+             '--template', cert.template, '--outfile', cert.cert)
+    return cert
+
+
+@test
+def servers_that_do_not_prove_who_they_are():
+    l = lab()
+    proof = 'did not prove to be'
+    refused(proof, server(), name='other.example', log='TLS')
+    check('does not match' in l.log() or 'not the expected' in l.log() or
+          'name' in l.log(), 'the agent: ' + l.log())
+    with serve(tls_cert=l.other_ca.issue(
+            'false', dns=NAME, server=True).cert,
+            tls_key=os.path.join(l.dir, 'false.key')) as d:
+        refused(proof, d, log='TLS')
+    for cert in (self_signed(),
+                 l.ca.issue('over', dns=NAME, server=True, lines=YEAR_2001,
+                            days=OVER),
+                 l.ca.issue('not-yet', dns=NAME, server=True, lines=(
+                     'activation_date = "2096-01-01 00:00:00"',),
+                     days='expiration_date = "2097-01-01 00:00:00"'),
+                 # A client's certificate is no server's.
+                 l.ca.issue('purpose', dns=NAME)):
+        with Server(cert) as d:
+            refused(proof, d)
+
+
+@test
+def servers_that_do_not_do_tls_1_3():
+    with Server(lab().server, ssl.TLSVersion.TLSv1_2) as d:
+        refused(('TLS handshake', 'agent'), d)
+    with Vxhsd('mem=memory,size=16M') as d:
+        refused('does the server do TLS on that port?', d, log='')
+
+
+@test
+def nobody_in_the_middle_changes_the_handshake():
+    d = server()
+    for way, place in (('c2s', 7), ('c2s', 60), ('c2s', 150), ('s2c', 30),
+                       ('s2c', 90), ('s2c', 300), ('c2s', 500)):
+        with Middle(d, way, place) as m:
+            refused(('TLS',), m)
+            check(m.done, 'byte %d was never there' % place)
+
+
+class Middle(threading.Thread):
+    """Changes a bit of what passes, once on each connection."""
+
+    def __init__(self, d, way, place):
+        super().__init__(daemon=True)
+        self.to, self.way, self.place, self.done = d, way, place, False
+        self.sock = socket.create_server(('127.0.0.1', 0))
+        self.addr, self.port = self.sock.getsockname()
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                one = self.sock.accept()[0]
+            except OSError:
+                return
+            two = socket.create_connection((self.to.addr, self.to.port))
+            for a, b, way in ((one, two, 'c2s'), (two, one, 's2c')):
+                threading.Thread(target=self.carry, args=(a, b, way),
+                                 daemon=True).start()
+
+    def carry(self, a, b, way):
+        at = 0
+        try:
+            while True:
+                data = bytearray(a.recv(65536))
+                if not data:
+                    break
+                if way == self.way and at <= self.place < at + len(data):
+                    data[self.place - at] ^= 1
+                    self.done = True
+                at += len(data)
+                b.sendall(data)
+        except OSError:
+            pass
+        for sock in (a, b):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+
+class Openssl:
+    """openssl s_server, which can be told to end or change its keys."""
+
+    def __init__(self, *args):
+        self.addr, self.port = '127.0.0.1', Openssl.free()
+        self.process = subprocess.Popen(
+            ['openssl', 's_server', '-accept', str(self.port), '-tls1_3',
+             '-cert', lab().server.cert, '-key', lab().server.key, *args],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        eventually(lambda: self.listens(), 'openssl does not listen')
+
+    @staticmethod
+    def free():
+        with socket.socket() as sock:
+            sock.bind(('127.0.0.1', 0))
+            return sock.getsockname()[1]
+
+    def listens(self):
+        return re.search(r':%04X .* 0A ' % self.port,
+                         open('/proc/net/tcp').read())
+
+    def tell(self, what):
+        self.process.stdin.write(what + b'\n')
+        self.process.stdin.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+
+
+@test
+def what_is_no_data_ends_the_lane():
+    for args, command, words in (
+            ((), None, 'KeyUpdate or a ticket'),
+            (('-num_tickets', '0'), b'K', 'KeyUpdate or a ticket'),
+            (('-num_tickets', '0'), b'q', 'closed the TLS session')):
+        with Openssl(*args) as d:
+            if command:
+                threading.Timer(2, d.tell, (command,)).start()
+            refused(words, d, '--lanes', '1', within=15)
+
+
+# --------------------------------------------------- clients that are wrong
+
+
+@test
+def clients_that_the_server_refuses():
+    d = server()
+    refused('revoked (alert 44)', d, '--identity', 'revoked',
+            log='revoked')
+    refused('alert', d, '--identity', 'expired', log='expired')
+    refused('server', d, '--identity', 'stranger', log='TLS')
+    refused('no such identity', d, '--identity', 'nobody')
+    refused('TLS', d, '--identity', 'host1', log='TLS')
+
+
+# ----------------------------------------------------------------- agents
+
+
+class BadAgent:
+    def __init__(self, *how):
+        lab().stop_agent()
+        self.process = subprocess.Popen(
+            [sys.executable, os.path.join(HERE, '..', 'lib', 'bad_agent.py'),
+             *how], stdout=subprocess.PIPE)
+        equal(self.process.stdout.readline(), b'ready\n')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+        lab().start_agent()
+
+
+@test
+def agents_that_do_not_do_their_work():
+    d = server()
+    lab().stop_agent()
+    refused(('no TLS handshake agent runs',
+             'systemctl start vxhs-handshake'), d, within=5)
+    for how, words in (('silent', 'does not answer'),
+                       ('hang', 'does not answer'),
+                       ('die', 'does not answer'),
+                       ('lie', 'did not install TLS 1.3')):
+        with BadAgent(how):
+            refused(words, d, within=6)
+    with BadAgent('refuse', str(errno.EKEYREJECTED)):
+        refused('did not prove to be', d)
+
+
+@test
+def detach_by_force_does_not_wait_for_an_agent():
+    with serve() as d:
+        device = attach(d, 'disk0', '--lanes', 1)
+        port = d.port
+    with BadAgent('hang') as agent, serve(port=port) as d:
+        # It shakes hands, in vain.
+        agent.process.stdout.readline()
+        stuck = Raw(device)
+        begun = time.monotonic()
+        force(device)
+        took = time.monotonic() - begun
+        check(took < 2, 'detach --force takes %.1f s' % took)
+        stuck.close()
+        vm.gone(d)
+        vm.rmmod()
+    sh('modprobe vxhs')
+
+
+@test
+def nothing_is_left():
+    server().stop()
+    vm.nothing_is_left()
+
+
+if __name__ == '__main__':
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    main()
