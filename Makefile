@@ -77,9 +77,10 @@ $(B)/uml/vxhs.ko: $(KERNEL_SRC) Makefile tests/lib/farm.sh tests/uml/config
 # vxhsctl reads what vxhsd has written down, with the same code.
 vxhsctl_SRC  := $(sort $(wildcard tools/vxhsctl/*.c)) \
 		$(addprefix tools/vxhsd/,lease_record.c serving.c util.c)
-vxhsd_SRC    := $(sort $(wildcard tools/vxhsd/*.c)) drivers/vxhs/wire.c
-vxhs-handshake_SRC := $(sort $(wildcard tools/vxhs-handshake/*.c)) \
-		tools/vxhsd/util.c
+vxhsd_SRC    := $(sort $(wildcard tools/vxhsd/*.c tools/lib/*.c)) \
+		drivers/vxhs/wire.c
+vxhs-handshake_SRC := $(sort $(wildcard tools/vxhs-handshake/*.c \
+		tools/lib/*.c)) tools/vxhsd/util.c
 vxhsctl_LIBS := -lmnl -ljson-c
 vxhsd_LIBS   := -luring -linih -lisal -lgnutls -lpthread
 vxhs-handshake_LIBS := -lmnl -linih -lgnutls

@@ -5,21 +5,32 @@ CPU time stay bounded, nothing is left behind."""
 
 import os
 import random
+import signal
 import socket
 import sys
 import threading
 import time
+import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
 from harness import (Vxhsd, check, equal, eventually, main, many_files, test,
                      tmpdir)
-from vxhs import OK, READ, RW, RW_SHARED, NativeClient, V34Client
+from vxhs import NO_SPACE, OK, READ, RW, RW_SHARED, NativeClient, V34Client
 
 many_files()
 CROWD = 10000
 IDLE = 16 << 10         # bytes that an idle connection may cost
+
+
+def limits(**keys):
+    path = os.path.join(tmpdir(), 'limits.conf')
+    with open(path, 'w') as file:
+        file.write('[server]\n' + ''.join(
+            '%s = %s\n' % (key.replace('_', '-'), value)
+            for key, value in keys.items()))
+    return ('--config', path)
 
 
 class Worker(threading.Thread):
@@ -114,7 +125,8 @@ def both_dialects_at_once_with_verified_data():
 
 @test
 def ten_thousand_idle_and_half_open_connections():
-    with Vxhsd('mem=memory,size=16M', 'other=memory,size=1M') as d:
+    with Vxhsd('mem=memory,size=16M', 'other=memory,size=1M',
+               args=limits(client_max_conns=2 * CROWD)) as d:
         stat = vxhs.v34(vxhs.V34_STAT, 1, 'mem')
         workers = [native_worker(d, 'mem', 0), v34_worker(d, 'mem', 8 << 20)]
         eventually(lambda: all(w.done for w in workers), 'no I/O at all')
@@ -292,6 +304,187 @@ def sessions_by_the_thousand():
         c = NativeClient(d.addr, d.port, 'mem')
         equal(c.open('mem', RW)[0], OK)
         equal(c.logout(), OK)
+
+
+@test
+def a_client_has_so_many_connections():
+    with Vxhsd('mem=memory,size=1M', args=limits(client_max_conns=20)) as d:
+        socks = [vxhs.connect(d.addr, d.port, source='127.0.0.2')
+                 for _ in range(20)]
+        # They are connections when one has an answer.
+        for sock in socks:
+            sock.sendall(vxhs.v34(vxhs.V34_STAT, 1, 'mem'))
+            equal(len(vxhs.recv_exact(sock, 304)), 304)
+        more = vxhs.connect(d.addr, d.port, source='127.0.0.2')
+        equal(more.recv(1), b'', 'one too many')
+        check('127.0.0.2:' in d.log() and 'is refused: its client has 20 '
+              'connections, which is the limit' in d.log(), d.log())
+        NativeClient(d.addr, d.port, 'mem', source='127.0.0.3').logout()
+        socks.pop().close()
+
+        def comes_in():
+            try:
+                NativeClient(d.addr, d.port, 'mem',
+                             source='127.0.0.2').logout()
+                return True
+            except (OSError, vxhs.Closed):
+                return False
+        eventually(comes_in, 'there is room and nobody comes in')
+        # And so many sessions, of which none has a connection.
+        for sock in socks:
+            sock.close()
+        status = 0
+        for _ in range(40):
+            c = NativeClient(d.addr, d.port, 'mem', source='127.0.0.4',
+                             login=False)
+            status = c.login(kato=60000)
+            c.close()
+            if status:
+                break
+        equal(status, NO_SPACE, 'sessions without end')
+        check('its client has 20 sessions' in d.log(), d.log())
+        NativeClient(d.addr, d.port, 'mem', source='127.0.0.3').logout()
+
+
+@test
+def a_client_has_so_much_in_flight():
+    """In buffers, which a file needs."""
+    path = os.path.join(tmpdir(), 'f')
+    limit, conns = 16 << 20, 12
+    with Vxhsd('file=%s,size=64M' % path, args=limits(
+            client_max_inflight='16M') + ('--threads', '1')) as d:
+        rss = d.rss()
+        greedy = []
+        for i in range(conns):
+            c = NativeClient(d.addr, d.port, 'file', source='127.0.0.2')
+            _, g = c.open('file', RW_SHARED)
+            c.sock.sendall(b''.join(
+                vxhs.request(READ, 100 + k, handle=g.handle,
+                             length=1 << 20) for k in range(16)))
+            greedy.append(c)
+        worker = native_worker(d, 'file', 0)
+        eventually(lambda: worker.done > 20, 'no I/O at all')
+        worker.finish()
+        grown = d.rss() - rss
+        check(grown < limit + (24 << 20),
+              'RSS grew by %d MiB' % (grown >> 20))
+        # Who was held back is answered, when the others take what is theirs
+        # or have been closed because they do not.
+        answered = 0
+        for c in greedy:
+            try:
+                for k in range(16):
+                    rsp, data = c.wait(100 + k)
+                    equal((rsp.status, len(data)), (OK, 1 << 20))
+                answered += 1
+            except (OSError, vxhs.Closed):
+                c.close()
+        check(answered, 'nobody was answered')
+        check('it does not take its replies' in d.log(), d.log())
+        NativeClient(d.addr, d.port, 'file', source='127.0.0.2').logout()
+
+
+# Each is run in a process of its own until it is killed, and first says that
+# it has begun.
+
+
+def attack_loris(d, begun):
+    socks = [vxhs.connect(d.addr, d.port, source='127.0.0.2')
+             for _ in range(1000)]
+    stat = vxhs.v34(vxhs.V34_STAT, 1, 'mem')
+    begun()
+    for i in range(len(stat) - 1):
+        for sock in socks:
+            sock.sendall(stat[i:i + 1])
+        time.sleep(0.05)
+    time.sleep(600)
+
+
+def attack_connects(d, begun):
+    begun()
+    while True:
+        vxhs.connect(d.addr, d.port, source='127.0.0.2').close()
+
+
+def attack_half_writes(d, begun):
+    socks = []
+    for _ in range(300):
+        sock = vxhs.connect(d.addr, d.port, source='127.0.0.2')
+        sock.sendall(vxhs.v34(vxhs.V34_WRITE, 1, 'mem', b'x' * 100,
+                              size=16 << 20, payload_size=16 << 20))
+        socks.append(sock)
+    begun()
+    time.sleep(600)
+
+
+def attack_deaf(d, begun):
+    socks = []
+    for _ in range(100):
+        c = NativeClient(d.addr, d.port, 'file', source='127.0.0.2',
+                         kato=60000)
+        _, g = c.open('file', RW_SHARED)
+        c.sock.sendall(b''.join(
+            vxhs.request(READ, 100 + i, handle=g.handle, length=1 << 20)
+            for i in range(16)))
+        socks.append(c)
+    begun()
+    time.sleep(600)
+
+
+class Attack:
+    def __init__(self, attack, d):
+        begun, theirs = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            os.close(begun)
+            os.nice(19)     # what it costs here is not what it does there
+            try:
+                attack(d, lambda: os.write(theirs, b'x'))
+            except BaseException:
+                traceback.print_exc()
+            os._exit(1)
+        os.close(theirs)
+        self.begun = begun
+
+    def __enter__(self):
+        equal(os.read(self.begun, 1), b'x', 'the attack did not begin')
+        os.close(self.begun)
+        return self
+
+    def __exit__(self, *exc):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+def p99(d, n=600):
+    """Of so many requests, one after the other; microseconds."""
+    c = NativeClient(d.addr, d.port, 'file', kato=60000)
+    _, g = c.open('file', RW_SHARED)
+    took = []
+    for i in range(n):
+        data = bytes([i & 255]) * 4096
+        begun = time.monotonic()
+        equal(c.write(g.handle, (i % 64) * 4096, data), OK)
+        equal(c.read(g.handle, (i % 64) * 4096, 4096), (OK, data))
+        took.append(time.monotonic() - begun)
+    equal(c.logout(), OK)
+    return sorted(took)[n * 99 // 100] * 1e6
+
+
+@test
+def attacks_and_another_client():
+    """That it is served is checked; how well is said."""
+    path = os.path.join(tmpdir(), 'f')
+    with Vxhsd('file=%s,size=64M' % path, 'mem=memory,size=64M') as d:
+        p99(d, 100)
+        for attack in (attack_loris, attack_connects, attack_half_writes,
+                       attack_deaf):
+            quiet = p99(d)
+            with Attack(attack, d):
+                busy = p99(d)
+            print('# %s: p99 %.0f us, without it %.0f us: %.1f times' %
+                  (attack.__name__, busy, quiet, busy / quiet), flush=True)
+            check('memory is short' not in d.log(), 'memory was short')
 
 
 if __name__ == '__main__':

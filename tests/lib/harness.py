@@ -153,9 +153,9 @@ def environment():
     return env
 
 
-def run_vxhsd(*args, timeout=20):
+def run_vxhsd(*args, timeout=20, under=()):
     """For calls that are to fail: (exit status, stderr)."""
-    done = subprocess.run([binary(), *args], stdin=subprocess.DEVNULL,
+    done = subprocess.run([*under, binary(), *args], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           env=environment(), timeout=timeout, check=False)
     equal(done.stdout, b'', 'stdout')

@@ -329,14 +329,14 @@ class NativeClient:
 
     def __init__(self, addr, port, vdisk='disk0', features=0, session=None,
                  epoch=1, lane=0, lanes=1, kato=0, login=True, timeout=20,
-                 host_id=b'test-host-uuid16', sock=None):
+                 host_id=b'test-host-uuid16', sock=None, source=None):
         self.session = session or random.getrandbits(63) + 1
         self.features = 0
         self.tag = 0
         self.stash = {}
         self.events = []
         self.host_id = host_id
-        self.sock = sock or connect(addr, port, timeout)
+        self.sock = sock or connect(addr, port, timeout, source)
         send_all(self.sock, v34(V34_STAT, 1, vdisk, extra=offer(features)))
         self.stat = v34_get(recv_exact(self.sock, 256))
         self.stat_payload = recv_exact(self.sock, self.stat.payload_size)

@@ -15,7 +15,7 @@
 #include "../../tools/vxhs-handshake/config.h"
 #include "../../tools/vxhs-handshake/message.h"
 #include "../../tools/vxhs-handshake/peer.h"
-#include "../../tools/vxhs-handshake/secret.h"
+#include "../../tools/vxhs-handshake/psk.h"
 
 #define FAMILY	29
 

@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "../../tools/vxhs-handshake/ktls.h"
+#include "../../tools/lib/ktls.h"
 #include "../../tools/vxhs-handshake/session.h"
 
 #define SERVER_TLS13	"NORMAL:-VERS-ALL:+VERS-TLS1.3"

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "../../tools/vxhsd/client.h"
 #include "../../tools/vxhsd/config.h"
 #include "../../tools/vxhsd/conn.h"
 #include "../../tools/vxhsd/dialect.h"
@@ -22,6 +23,8 @@
 /* A loop that does not run; its messages are handled by hand. */
 static struct loop loop;
 
+static struct client everybody = { .conns = 1 };
+
 static struct conn *client(u32 address)
 {
 	struct conn *c = calloc(1, sizeof(*c));
@@ -29,6 +32,7 @@ static struct conn *client(u32 address)
 
 	in->sin_family = AF_INET;
 	in->sin_addr.s_addr = htonl(address);
+	c->client = &everybody;
 	c->loop = &loop;
 	c->fd = -1;
 	c->life = CONN_CLOSING;	/* conn_close() has nothing to do */
@@ -532,7 +536,7 @@ static void a_lane_that_is_not_read_is_not_silent(void **state)
 	(void)state;
 	assert_int_equal(login(c, 1, 1, 0, &l), VXHS_ST_OK);
 	c->rx_seen = &l->rx_us;
-	conn_starve(c);
+	conn_starve(c, 1);
 	sessions_sweep(loop.now_us + 60000000);
 	assert_false(lane_stale(l));
 	atomic_store(&l->rx_us, loop.now_us);

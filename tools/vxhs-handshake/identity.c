@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "identity.h"
 #include "log.h"
@@ -25,7 +23,7 @@ static int load_ca(struct identity *id, const struct identity_spec *spec,
 	gnutls_datum_t file;
 	int n = -1;
 
-	if (!file_read(spec->ca, false, &file, err)) {
+	if (!file_read(spec->ca, FILE_PUBLIC, &file, err)) {
 		n = gnutls_certificate_set_x509_trust_mem(id->x509, &file,
 							  GNUTLS_X509_FMT_PEM);
 		if (n <= 0)
@@ -42,7 +40,7 @@ static int load_crl(struct identity *id, const struct identity_spec *spec,
 	gnutls_datum_t file;
 	int n = -1;
 
-	if (!file_read(spec->crl, false, &file, err)) {
+	if (!file_read(spec->crl, FILE_PUBLIC, &file, err)) {
 		n = gnutls_certificate_set_x509_crl_mem(id->x509, &file,
 							GNUTLS_X509_FMT_PEM);
 		if (n <= 0)
@@ -53,57 +51,22 @@ static int load_crl(struct identity *id, const struct identity_spec *spec,
 	return n > 0 ? 0 : -1;
 }
 
-static int check_dates(const struct identity *id,
-		       const struct identity_spec *spec, enum expired expired,
-		       struct err *err)
-{
-	const char *what = NULL;
-	gnutls_x509_crt_t *list;
-	time_t now = time(NULL);
-	unsigned int n, i;
-	int ret;
-
-	ret = gnutls_certificate_get_x509_crt(id->x509, 0, &list, &n);
-	if (ret)
-		return err_set(err, "%s: %s", spec->cert, gnutls_strerror(ret));
-	if (now < gnutls_x509_crt_get_activation_time(list[0]))
-		what = "is not valid yet";
-	else if (now > gnutls_x509_crt_get_expiration_time(list[0]))
-		what = "has expired";
-	for (i = 0; i < n; i++)
-		gnutls_x509_crt_deinit(list[i]);
-	gnutls_free(list);
-	if (!what)
-		return 0;
-	if (expired == EXPIRED_REFUSE)
-		return err_set(err, "the certificate %s %s", spec->cert, what);
-	log_line("warning: the certificate %s %s, servers will refuse it; replace it and \"systemctl reload vxhs-handshake\"",
-		 spec->cert, what);
-	return 0;
-}
-
+/* If it is not valid servers refuse it; the other identities are needed. */
 static int load_own(struct identity *id, const struct identity_spec *spec,
 		    enum expired expired, struct err *err)
 {
-	gnutls_datum_t cert, key = { 0 };
-	int ret;
+	const char *ended;
 
-	ret = file_read(spec->cert, false, &cert, err);
-	if (!ret)
-		ret = file_read(spec->key, true, &key, err);
-	if (!ret) {
-		int code = gnutls_certificate_set_x509_key_mem2(id->x509, &cert,
-						&key, GNUTLS_X509_FMT_PEM,
-						NULL, 0);
-
-		if (code < 0)
-			ret = err_set(err, "%s and %s are not a certificate and its key: %s",
-				      spec->cert, spec->key,
-				      gnutls_strerror(code));
-	}
-	file_free(&key);
-	file_free(&cert);
-	return ret ? ret : check_dates(id, spec, expired, err);
+	if (x509_load_own(id->x509, spec->cert, spec->key, FILE_OF_OWNER,
+			  &ended, err))
+		return -1;
+	if (!ended)
+		return 0;
+	if (expired == EXPIRED_REFUSE)
+		return err_set(err, "the certificate %s %s", spec->cert, ended);
+	log_line("warning: the certificate %s %s, servers will refuse it; replace it and \"systemctl reload vxhs-handshake\"",
+		 spec->cert, ended);
+	return 0;
 }
 
 static int load_x509(struct identity *id, const struct identity_spec *spec,
@@ -132,10 +95,10 @@ static int load_psk(struct identity *id, const struct identity_spec *spec,
 		    struct err *err)
 {
 	gnutls_datum_t file;
-	struct psk psk;
+	struct psk psk = { 0 };
 	int ret;
 
-	ret = file_read(spec->psk, true, &file, err);
+	ret = file_read(spec->psk, FILE_OF_OWNER, &file, err);
 	if (!ret)
 		ret = psk_parse(spec->psk, (char *)file.data, &psk, err);
 	if (!ret)

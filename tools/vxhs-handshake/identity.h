@@ -6,7 +6,7 @@
 #include <gnutls/gnutls.h>
 
 #include "config.h"
-#include "secret.h"
+#include "psk.h"
 
 /**
  * struct identity - one of them; never changes

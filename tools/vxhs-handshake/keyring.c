@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "secret.h"
+#include "psk.h"
 
 static long keyctl(int op, int32_t serial, void *buf, size_t size)
 {

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "identity.h"
-#include "ktls.h"
+#include "../lib/ktls.h"
 #include "log.h"
 #include "memory.h"
 #include "netlink.h"

@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "ktls.h"
+#include "../lib/ktls.h"
 #include "log.h"
 #include "session.h"
 

@@ -43,10 +43,10 @@ struct session {
 	uint32_t lanes;
 	uint32_t lanes_up;
 	uint32_t poll_lanes;
+	struct tls tls;
 	bool has_digests;
 	uint32_t digests;	/* enum vxhs_digests, asked for */
 	uint64_t features;	/* VXHS_F_*, agreed on */
-	struct tls tls;
 	uint32_t disks;
 	uint32_t kato;		/* ms, granted */
 	struct policy policy;	/* the session's items of it */

@@ -198,20 +198,6 @@ static void print_portals(FILE *out, const struct session *session)
 	}
 }
 
-/* What is in force, and why that may be less than what was asked for. */
-static void print_digests(FILE *out, const struct session *session)
-{
-	const char *why = "";
-
-	if (session->digests == VXHS_DIGESTS_REQUIRED)
-		why = ", required";
-	else if (session->digests == VXHS_DIGESTS_PREFERRED &&
-		 session->dialect && !digests_all(session->features))
-		why = ", the server does no more";
-	print_field(out, "digests:", "%s%s", digests_text(session->features),
-		    why);
-}
-
 static void print_tls(FILE *out, const struct tls *tls)
 {
 	char identity[TLS_IDENTITY_SIZE];
@@ -225,6 +211,20 @@ static void print_tls(FILE *out, const struct tls *tls)
 	print_field(out, "tls peer name:", "%s", tls->peername);
 	print_field(out, "tls identity:", "%s",
 		    *identity ? identity : "the agent's default");
+}
+
+/* What is in force, and why that may be less than what was asked for. */
+static void print_digests(FILE *out, const struct session *session)
+{
+	const char *why = "";
+
+	if (session->digests == VXHS_DIGESTS_REQUIRED)
+		why = ", required";
+	else if (session->digests == VXHS_DIGESTS_PREFERRED &&
+		 session->dialect && !digests_all(session->features))
+		why = ", the server does no more";
+	print_field(out, "digests:", "%s%s", digests_text(session->features),
+		    why);
 }
 
 static void print_session(FILE *out, const struct session *session)

@@ -66,7 +66,7 @@ int acl_add(struct acl **list, const char *text, const char *export,
 	char *copy;
 	int ret;
 
-	if (!tls_name_ok(text, len))
+	if (!psk_name_ok(text, len))
 		return err_usage(err,
 				 "export %s: allow=%.300s is not IDENTITY:RIGHT[+RIGHT]...",
 				 export, text);

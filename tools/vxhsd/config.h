@@ -78,6 +78,8 @@ struct config {
 	char *state_dir;
 	char *audit;		/* path of a file, or NULL */
 	unsigned int threads;
+	unsigned int client_conns;	/* client-max-conns, 0 if not given */
+	u64 client_bytes;	/* client-max-inflight, 0 if not given */
 	bool threads_given;	/* on the command line */
 	bool state_dir_given;
 	struct listen_spec *listens;

@@ -39,8 +39,11 @@ static int set_server_key(struct reader *r, const char *key,
 		return config_set_string(&r->config->audit, value, r->err);
 	if (config_is_tls_key(key))
 		return config_set_tls(&r->config->tls, key, value, r->err);
+	if (!strcmp(key, "client-max-conns") ||
+	    !strcmp(key, "client-max-inflight"))
+		return config_set_client(r->config, key, value, r->err);
 	return err_usage(r->err,
-			 "unknown key \"%s\" in [server]; there are listen, threads, state_dir, audit, tls, tls-cert, tls-key, tls-ca, tls-crl and tls-psk",
+			 "unknown key \"%s\" in [server]; there are listen, threads, state_dir, audit, client-max-conns, client-max-inflight, tls, tls-cert, tls-key, tls-ca, tls-crl and tls-psk",
 			 key);
 }
 

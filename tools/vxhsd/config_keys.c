@@ -3,11 +3,13 @@
  * What may be said of exports, addresses and the server, wherever it is said:
  * each value is checked here.
  */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "client.h"
 #include "config.h"
 #include "config_keys.h"
 
@@ -383,6 +385,28 @@ int config_set_threads(struct config *config, const char *value,
 				 "threads: \"%s\" is not a number from 1 to %d",
 				 value, MAX_THREADS);
 	config->threads = (unsigned int)n;
+	return 0;
+}
+
+/** config_set_client - a limit of each client: client-max-... */
+int config_set_client(struct config *config, const char *key,
+		      const char *value, struct err *err)
+{
+	u64 n;
+
+	if (!strcmp(key, "client-max-conns")) {
+		if (!parse_size(value, &n) || !n || n > UINT32_MAX)
+			return err_usage(err,
+					 "client-max-conns: \"%s\" is not a number of at least 1",
+					 value);
+		config->client_conns = (unsigned int)n;
+	} else {
+		if (!parse_size(value, &n) || n < CLIENT_BYTES_MIN)
+			return err_usage(err,
+					 "client-max-inflight: \"%s\" is not a size of at least 16M",
+					 value);
+		config->client_bytes = n;
+	}
 	return 0;
 }
 

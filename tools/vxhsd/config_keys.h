@@ -11,6 +11,8 @@ int config_set_export(struct export_spec *spec, const char *key,
 		      const char *value, struct err *err);
 int config_set_threads(struct config *config, const char *value,
 		       struct err *err);
+int config_set_client(struct config *config, const char *key,
+		      const char *value, struct err *err);
 bool config_is_tls_key(const char *key);
 int config_set_tls(struct tls_spec *tls, const char *key, const char *value,
 		   struct err *err);

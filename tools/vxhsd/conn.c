@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "audit.h"
+#include "client.h"
 #include "conn.h"
 #include "conn_parts.h"
 #include "io.h"
+#include "listen.h"
 #include "log.h"
 #include "tls.h"
 
 #define FIRST_US	10000000	/* for the first frame to be complete */
 #define STALL_US	60000000	/* for the rest of a frame to begin */
 #define STASH_MUCH	((size_t)16 << 20) /* bytes */
+#define HELD_MANY	8		/* of a loop's connections in a turn */
 #define REVIEW_MANY	8		/* of a loop's connections at a time */
 #define SHORT_US	2000000		/* for one payload, when memory is short */
 
@@ -56,21 +59,61 @@ static bool has_expired(const struct conn *c)
 	       time(NULL) > c->who->until;
 }
 
+/* Its client has enough of them. */
+static void too_many(const struct conn *c)
+{
+	char peer[ADDR_TEXT], why[128];
+
+	addr_format((const struct sockaddr *)&c->peer, peer);
+	snprintf(why, sizeof(why),
+		 "its client has %u connections, which is the limit (client-max-conns)",
+		 client_max_conns);
+	if (!log_peer("%s: a connection%s%s is refused: %s", peer,
+		      c->who ? " of " : "", c->who ? c->who->name : "", why))
+		return;
+	audit(&(struct audit){
+		.event = "refused",
+		.peer = peer,
+		.identity = conn_who(c),
+		.why = why,
+	});
+}
+
+static struct conn *conn_new(int fd, struct tls_who *who)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+	socklen_t len = sizeof(c->peer);
+	u8 key[16];
+
+	if (!c)
+		return NULL;
+	getpeername(fd, (struct sockaddr *)&c->peer, &len);
+	c->who = who;
+	if (who)
+		memcpy(key, who->owner, sizeof(key));
+	else
+		addr_network((struct sockaddr *)&c->peer, key);
+	c->client = client_join(key);
+	if (c->client)
+		return c;
+	too_many(c);
+	free(c);
+	return NULL;
+}
+
 /**
  * conn_adopt - take over an accepted socket
  * @loop: of this thread
- * @fd: the socket; closed if there is no memory for it
+ * @fd: the socket; closed if it cannot be one more connection
  * @who: is at the other end, now the connection's; NULL without TLS
  */
 void conn_adopt(struct loop *loop, int fd, struct tls_who *who)
 {
-	struct conn *c = loop->stopping ? NULL : calloc(1, sizeof(*c));
-	socklen_t len = sizeof(c->peer);
+	struct conn *c = loop->stopping ? NULL : conn_new(fd, who);
 
 	if (!c) {
 		tls_who_free(who);
-		close(fd);
-		atomic_fetch_sub(&nr_conns_total, 1);
+		listeners_forget(fd);
 		return;
 	}
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -78,11 +121,9 @@ void conn_adopt(struct loop *loop, int fd, struct tls_who *who)
 	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
 	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
 	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 6);
-	getpeername(fd, (struct sockaddr *)&c->peer, &len);
 
 	c->loop = loop;
 	c->fd = fd;
-	c->who = who;
 	c->dialect = &dialect_qnio;
 	c->queue_tail = &c->queue;
 	c->sending_tail = &c->sending;
@@ -140,6 +181,8 @@ static void stop_waiting(struct conn *c)
 {
 	if (c->wait == WAIT_MEMORY)
 		TAILQ_REMOVE(&c->loop->starved, c, wait_entry);
+	if (c->wait == WAIT_CLIENT)
+		TAILQ_REMOVE(&c->loop->held, c, wait_entry);
 	if (c->wait == WAIT_TURN)
 		TAILQ_REMOVE(&c->loop->resume, c, wait_entry);
 	c->wait = WAIT_NOT;
@@ -203,10 +246,10 @@ static void conn_free(struct conn *c)
 {
 	c->dialect->freed(c);
 	LIST_REMOVE(c, all);
-	close(c->fd);
+	listeners_forget(c->fd);
+	client_leave(c->client);
 	tls_who_free(c->who);
 	free(c);
-	atomic_fetch_sub(&nr_conns_total, 1);
 }
 
 static void first_in_line(struct conn *c)
@@ -232,6 +275,27 @@ void conn_io_freed(struct conn *c)
 	TAILQ_INSERT_TAIL(&c->loop->resume, c, wait_entry);
 }
 
+static void go_on(struct conn *c)
+{
+	stop_waiting(c);
+	if (c->rx_seen)
+		atomic_store(c->rx_seen, c->loop->now_us);
+	conn_resume(c);
+}
+
+/* Not all of them at once: they are to be no burden. */
+static void resume_held(struct loop *loop)
+{
+	struct conn *c, *last = TAILQ_LAST(&loop->held, conn_list);
+	unsigned int n = 0;
+
+	while ((c = TAILQ_FIRST(&loop->held)) && n++ < HELD_MANY) {
+		go_on(c);	/* perhaps to the end of the list */
+		if (c == last)
+			break;
+	}
+}
+
 /**
  * conns_resume - go on with connections that waited for memory or a limit
  * @loop: of this thread
@@ -241,19 +305,16 @@ void conns_resume(struct loop *loop)
 	struct conn *c;
 
 	while ((c = TAILQ_FIRST(&loop->starved))) {
-		stop_waiting(c);
-		if (c->rx_seen)
-			atomic_store(c->rx_seen, loop->now_us);
-		conn_resume(c);
+		go_on(c);
 		if (c->wait == WAIT_MEMORY) {
 			first_in_line(c);
 			break;
 		}
 	}
 	while ((c = TAILQ_FIRST(&loop->resume))) {
-		stop_waiting(c);
-		conn_resume(c);
+		go_on(c);
 	}
+	resume_held(loop);
 }
 
 static bool must_care(const struct loop *loop)
@@ -330,10 +391,15 @@ static const char *overdue(const struct conn *c, u64 now)
 	return NULL;
 }
 
-/* Slow peers may keep what they hold until others want the memory. */
+/*
+ * Slow peers may keep what they hold until others want the memory, or other
+ * connections of their client may.
+ */
 static const char *hoards(const struct conn *c, u64 now)
 {
-	if (c->life == CONN_CLOSING || TAILQ_EMPTY(&c->loop->starved))
+	if (c->life == CONN_CLOSING ||
+	    (TAILQ_EMPTY(&c->loop->starved) &&
+	     !client_full(c->client, CLIENT_BYTES_MIN)))
 		return NULL;
 	if (c->send_armed && now - c->tx_since_us > SHORT_US)
 		return "it does not take its replies and memory is short";

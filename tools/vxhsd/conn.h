@@ -73,15 +73,18 @@ enum conn_life {
  * @WAIT_NOT: it does
  * @WAIT_IO: for the end of some of its own I/O
  * @WAIT_MEMORY: for the pool; on loop->starved
+ * @WAIT_CLIENT: for what its client has; on loop->held
  * @WAIT_TURN: for nothing any more; on loop->resume
  */
 enum conn_wait {
 	WAIT_NOT,
 	WAIT_IO,
 	WAIT_MEMORY,
+	WAIT_CLIENT,
 	WAIT_TURN,
 };
 
+struct client;
 struct tls_who;
 
 struct conn {
@@ -96,6 +99,7 @@ struct conn {
 	int fd;
 	struct sockaddr_storage peer;
 	struct tls_who *who;		/* NULL without TLS; constant */
+	struct client *client;		/* whose connection it is; constant */
 	bool cut;			/* he is not to come back */
 
 	bool recv_armed;
@@ -142,7 +146,7 @@ void conn_reply_first(struct conn *c, struct io *io);
 void conn_read_no_more(struct conn *c);
 void conn_close(struct conn *c);
 void conn_mark_dirty(struct conn *c);
-void conn_starve(struct conn *c);
+void conn_starve(struct conn *c, size_t size);
 void conn_io_freed(struct conn *c);
 void conn_complain(struct conn *c, const char *what);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "client.h"
 #include "conn.h"
 #include "conn_parts.h"
 #include "tls.h"
@@ -50,18 +51,25 @@ void conn_drain(struct conn *c, struct io *io, u64 len)
 }
 
 /**
- * conn_starve - go on when memory has come back to the loop's pool
+ * conn_starve - go on when there is memory: in the loop's pool, or for its
+ * client, who holds up nobody else
  * @c: its dialect answers RX_WAIT
+ * @size: bytes that it wants
  */
-void conn_starve(struct conn *c)
+void conn_starve(struct conn *c, size_t size)
 {
-	if (c->wait == WAIT_MEMORY)
+	if (c->wait)
 		return;
-	c->wait = WAIT_MEMORY;
 	/* It is not the peer who is silent while we do not listen. */
 	if (c->rx_seen)
 		atomic_store(c->rx_seen, RX_DEAF);
-	TAILQ_INSERT_TAIL(&c->loop->starved, c, wait_entry);
+	if (client_full(c->client, size)) {
+		c->wait = WAIT_CLIENT;
+		TAILQ_INSERT_TAIL(&c->loop->held, c, wait_entry);
+	} else {
+		c->wait = WAIT_MEMORY;
+		TAILQ_INSERT_TAIL(&c->loop->starved, c, wait_entry);
+	}
 }
 
 static bool may_lend(const struct io *io)
@@ -95,7 +103,7 @@ static enum rx take_payload(struct conn *c, const u8 *data, size_t len,
 		} else {
 			if (!io->buf) {
 				if (!io_get_buf(io, c->rx_len)) {
-					conn_starve(c);
+					conn_starve(c, c->rx_len);
 					return RX_WAIT;
 				}
 				c->rx_since_us = c->loop->now_us;
@@ -197,7 +205,8 @@ void conn_resume(struct conn *c)
 	c->stash = NULL;
 	c->stash_len = 0;
 	c->loop->stashed -= len;
-	conn_take(c, stash, len);
+	/* A header that is complete has perhaps nothing behind it. */
+	conn_take(c, stash ? stash : c->hdr, len);
 	free(stash);
 	conn_mark_dirty(c);
 }
@@ -230,7 +239,7 @@ static void take_received(struct conn *c, const u8 *data, size_t len)
 	c->rx_us = c->loop->now_us;
 	if (!c->first_us)
 		c->first_us = c->rx_us;
-	if (c->rx_seen && c->wait != WAIT_MEMORY)
+	if (c->rx_seen && !c->wait)
 		atomic_store_explicit(c->rx_seen, c->rx_us,
 				      memory_order_relaxed);
 	conn_take(c, data, len);
@@ -239,13 +248,13 @@ static void take_received(struct conn *c, const u8 *data, size_t len)
 /* A receive failed with EIO: with TLS, because of a record that is not data. */
 static void take_record(struct conn *c)
 {
-	switch (ktls_take_record(c->fd)) {
-	case KTLS_NONE:
+	switch (tls_take_record(c->fd)) {
+	case TLS_RECORD_NONE:
 		break;
-	case KTLS_EOF:
+	case TLS_RECORD_EOF:
 		conn_eof(c);
 		break;
-	case KTLS_OTHER:
+	case TLS_RECORD_OTHER:
 		conn_complain(c, "it sent a TLS record that is neither data nor the end");
 		conn_close(c);
 		break;

@@ -264,8 +264,8 @@ static enum rx qnio_header(struct conn *c, const void *hdr)
 	if (!io->status && io->kind == IO_READ && io->length &&
 	    !io->use->export->backend->at_once &&
 	    !io_get_buf(io, io->length)) {
-		conn_starve(c);
 		io_free(io);
+		conn_starve(c, msg.io_size);
 		return RX_WAIT;
 	}
 	c->established = true;

@@ -270,8 +270,8 @@ static enum rx begin_io(struct conn *c, struct io *io,
 	bool bytes;
 
 	if (needs_buf(n, io) && !io_get_buf(io, io->length)) {
-		conn_starve(c);
 		vxhs_dropped(c, io);
+		conn_starve(c, req->length);
 		return RX_WAIT;
 	}
 	if (!take_grant(n, io)) {

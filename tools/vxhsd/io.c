@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "client.h"
 #include "conn.h"
 #include "io.h"
 
@@ -49,6 +50,7 @@ void io_free(struct io *io)
 
 	if (io->buf_size) {
 		pool_put(&loop->pool, io->buf, io->buf_size);
+		client_give(c->client, io->buf_size);
 		c->io_bytes -= io->buf_size;
 	}
 	if (io->use)
@@ -71,22 +73,29 @@ void io_free(struct io *io)
  * @size: bytes, at least 1
  *
  * What is kept back is for one small I/O of each who holds nothing, so that
- * those who hoard do not stop the others.
+ * those who hoard do not stop the others, nor one connection of a client its
+ * others.  So a client may come to have twice what it may.
  *
- * Return: false when the loop has lent out all it may
+ * Return: false when the loop has lent out all it may, or its client has all
+ * it may have; see conn_starve()
  */
 bool io_get_buf(struct io *io, size_t size)
 {
 	struct pool *pool = &io->conn->loop->pool;
+	struct conn *c = io->conn;
 
-	if ((io->conn->io_bytes || size > SMALL_IO) && pool_short(pool, size))
+	if ((c->io_bytes || size > SMALL_IO) && pool_short(pool, size))
+		return false;
+	if ((c->io_bytes || size > client_share) &&
+	    client_full(c->client, size))
 		return false;
 	io->buf = pool_get(pool, size,
 			   io->use && io->use->export->write_through);
 	if (!io->buf)
 		return false;
 	io->buf_size = size;
-	io->conn->io_bytes += size;
+	client_take(c->client, size);
+	c->io_bytes += size;
 	return true;
 }
 

@@ -171,7 +171,7 @@ static void arrived(struct loop *loop, struct msg *msg)
 }
 
 /**
- * listeners_forget - an accepted socket does not become a connection
+ * listeners_forget - close an accepted socket
  * @fd: the socket
  *
  * Any thread.

@@ -17,6 +17,7 @@
 #define SQ_ENTRIES	1024
 #define CQ_ENTRIES	8192
 #define OPEN_POLL_US	5000		/* how soon a fence is looked at again */
+#define HELD_POLL_US	5000		/* and what a client has */
 #define POOL_MIN	((size_t)256 << 20)
 
 struct loop *loops;
@@ -229,7 +230,8 @@ static int setup_ring(struct loop *loop)
 	return setup_rx(loop);
 }
 
-static size_t pool_limit(void)
+/** loop_memory - bytes that a loop may lend out at a time */
+size_t loop_memory(void)
 {
 	struct sysinfo si;
 	size_t limit = POOL_MIN;
@@ -275,12 +277,14 @@ static void ticked(struct op *op, int res, unsigned int flags)
 static void wait_for_work(struct loop *loop)
 {
 	struct __kernel_timespec ts = { 0 };
+	u64 until = loop->opens ? loop->next_open_us : UINT64_MAX;
 	struct io_uring_cqe *cqe;
 
-	if (loop->opens) {
-		if (loop->next_open_us > loop->now_us)
-			ts.tv_nsec = (long long)(loop->next_open_us -
-						 loop->now_us) * 1000;
+	if (!TAILQ_EMPTY(&loop->held) && until > loop->now_us + HELD_POLL_US)
+		until = loop->now_us + HELD_POLL_US;
+	if (until != UINT64_MAX) {
+		if (until > loop->now_us)
+			ts.tv_nsec = (long long)(until - loop->now_us) * 1000;
 		io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &ts,
 						 NULL);
 	} else {
@@ -334,12 +338,13 @@ static int loop_init(struct loop *loop, unsigned int index)
 {
 	loop->index = index;
 	LIST_INIT(&loop->conns);
+	TAILQ_INIT(&loop->held);
 	TAILQ_INIT(&loop->starved);
 	TAILQ_INIT(&loop->resume);
 	loop->msgs_tail = &loop->msgs;
 	loop->wake_op.done = woken;
 	pthread_mutex_init(&loop->lock, NULL);
-	pool_init(&loop->pool, pool_limit());
+	pool_init(&loop->pool, loop_memory());
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC);
 	if (loop->wake_fd < 0)
 		return -errno;

@@ -57,6 +57,8 @@ struct gate {
 	struct io **waiting_tail;
 };
 
+TAILQ_HEAD(conn_list, conn);
+
 struct loop {
 	struct io_uring ring;
 	pthread_t thread;
@@ -74,6 +76,7 @@ struct loop {
 
 	LIST_HEAD(, conn) conns;	/* all of them */
 	struct conn *dirty;		/* have something to send or to arm */
+	struct conn_list held;		/* wait for what their clients have */
 	TAILQ_HEAD(, conn) starved;	/* wait for memory of the pool */
 	TAILQ_HEAD(, conn) resume;	/* may go on with what waited */
 	struct open_wait *opens;	/* OPENs that wait for a fence */
@@ -101,6 +104,7 @@ extern unsigned int nr_loops;
 extern atomic_uint nr_conns_total;
 extern unsigned int max_conns;
 
+size_t loop_memory(void);
 int loops_start(unsigned int threads, struct err *err);
 void loops_drain(u64 deadline_us);
 void loops_stop(void);

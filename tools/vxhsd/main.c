@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "client.h"
 #include "config.h"
 #include "conn.h"
 #include "export.h"
@@ -86,6 +87,18 @@ static void raise_limits(void)
 	max_conns = limit.rlim_cur > 2 * RESERVED_FILES ?
 		    (unsigned int)limit.rlim_cur - RESERVED_FILES :
 		    (unsigned int)limit.rlim_cur / 2;
+}
+
+/* Without other limits nobody can have more than half of anything, see io.c. */
+static void limit_clients(const struct config *config)
+{
+	unsigned int conns = max_conns / 2;
+
+	if (conns > CLIENT_CONNS)
+		conns = CLIENT_CONNS;
+	clients_init(config->client_conns ? config->client_conns : conns,
+		     config->client_bytes ? config->client_bytes :
+					    loop_memory() / 4);
 }
 
 /* For a service manager that asked for it: sd_notify(3), READY=1. */
@@ -254,6 +267,7 @@ int main(int argc, char **argv)
 		ret = fail(&err);
 		goto out;
 	}
+	limit_clients(&config);
 	listeners_start();
 	log_info("ready");
 	notify_ready();

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "audit.h"
+#include "client.h"
 #include "conn.h"
 #include "dialect.h"
 #include "log.h"
@@ -27,6 +28,7 @@ void session_put(struct session *s)
 {
 	if (atomic_fetch_sub(&s->refs, 1) != 1)
 		return;
+	client_end_session(s->client);
 	free(s->lanes);
 	free(s->slots);
 	free(s->who);
@@ -242,6 +244,18 @@ void session_event(struct session *s, enum vxhs_event kind, u32 handle)
 	}
 }
 
+static bool may_begin(const struct conn *c)
+{
+	char peer[ADDR_TEXT];
+
+	if (client_begin_session(c->client))
+		return true;
+	addr_format((const struct sockaddr *)&c->peer, peer);
+	log_peer("%s: its client has %u sessions, which is the limit (client-max-conns)",
+		 peer, client_max_conns);
+	return false;
+}
+
 static struct session *session_new(const struct vxhs_login *login,
 				   const struct conn *c)
 {
@@ -252,12 +266,13 @@ static struct session *session_new(const struct vxhs_login *login,
 		return NULL;
 	s->lanes = calloc(login->lane_count, sizeof(*s->lanes));
 	s->who = conn_who(c) ? strdup(conn_who(c)) : NULL;
-	if (!s->lanes || (conn_who(c) && !s->who)) {
+	if (!s->lanes || (conn_who(c) && !s->who) || !may_begin(c)) {
 		free(s->who);
 		free(s->lanes);
 		free(s);
 		return NULL;
 	}
+	s->client = c->client;
 	s->id = login->session_id;
 	memcpy(s->host_id, login->host_id, 16);
 	conn_owner(c, s->peer);

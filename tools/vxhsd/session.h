@@ -10,6 +10,8 @@
 #include "export.h"
 #include "loop.h"
 
+struct client;
+
 #define MAX_LANES	64	/* of a session */
 #define MAX_OPENS	4095	/* of a session */
 #define HANDLE_BITS	12	/* of a handle that are its slot + 1 */
@@ -59,6 +61,7 @@ struct session {
 	u8 peer[16];			/* conn_owner() */
 	char name[ADDR_TEXT];		/* for messages */
 	char *who;			/* conn_who(), or NULL */
+	struct client *client;		/* counts it */
 	char text[ADDR_TEXT + UUID_TEXT + 296];	/* the same, at length */
 
 	/* Any thread. */

@@ -11,11 +11,10 @@
 #include <gnutls/gnutls.h>
 #include <time.h>
 
+#include "../lib/secret.h"
 #include "config.h"
 
-#define WHO_MAX		255	/* bytes of an identity */
-#define PSK_MIN		16	/* bytes of a key */
-#define PSK_MAX		64
+#define WHO_MAX		PSK_NAME_MAX	/* bytes of an identity */
 
 /**
  * struct tls_who - somebody who has proved it
@@ -37,17 +36,13 @@ struct tls_who {
 	u8 key_digest[32];
 };
 
-/** struct tls_psk - an identity and its key */
+/** struct tls_psk - one of a list of keys */
 struct tls_psk {
 	struct tls_psk *next;
-	char name[WHO_MAX + 1];
-	u8 key[PSK_MAX];
-	unsigned int key_len;
+	struct psk psk;
 };
 
 struct tls_creds;
-
-bool tls_name_ok(const char *name, size_t len);
 
 /* tls_creds.c */
 struct tls_creds *tls_creds_load(const struct tls_spec *spec,
@@ -74,14 +69,8 @@ void tls_who_free(struct tls_who *who);
 
 /* tls_psk.c */
 struct tls_psk *tls_psk_parse(const char *path, char *text, struct err *err);
-const struct tls_psk *tls_psk_find(const struct tls_psk *list,
-				   const char *name);
+const struct psk *tls_psk_find(const struct tls_psk *list, const char *name);
 void tls_psk_free(struct tls_psk *list);
-
-/* tls_file.c */
-int tls_file_read(const char *path, bool secret, gnutls_datum_t *out,
-		  struct err *err);
-void tls_file_free(gnutls_datum_t *file);
 
 /* tls_handshake.c */
 int tls_reload(const struct tls_spec *spec, struct tls_creds **out,
@@ -91,22 +80,20 @@ bool tls_on(void);
 void tls_handshake(int fd);
 void tls_stop(void);
 
-/* ktls.c */
+/* tls_record.c */
 
 /**
- * enum ktls_record - a record that is not data
- * @KTLS_NONE: there is none
- * @KTLS_EOF: the peer has said its last word
- * @KTLS_OTHER: nothing that we have a use for
+ * enum tls_record - a record that is not data
+ * @TLS_RECORD_NONE: there is none
+ * @TLS_RECORD_EOF: the peer has said its last word
+ * @TLS_RECORD_OTHER: nothing that we have a use for
  */
-enum ktls_record {
-	KTLS_NONE,
-	KTLS_EOF,
-	KTLS_OTHER,
+enum tls_record {
+	TLS_RECORD_NONE,
+	TLS_RECORD_EOF,
+	TLS_RECORD_OTHER,
 };
 
-bool ktls_offered(void);
-int ktls_install(gnutls_session_t session, int fd);
-enum ktls_record ktls_take_record(int fd);
+enum tls_record tls_take_record(int fd);
 
 #endif /* _VXHSD_TLS_H */

@@ -54,9 +54,8 @@ static int load_trust(struct tls_creds *creds, const struct tls_spec *spec,
 	if (gnutls_x509_trust_list_init(&creds->trust, 0))
 		return err_set(err, "not enough memory");
 	gnutls_certificate_set_trust_list(creds->x509, creds->trust, 0);
-	if (tls_file_read(spec->ca, false, &ca, err))
-		return -1;
-	if (spec->crl && tls_file_read(spec->crl, false, &crl, err))
+	if (file_read(spec->ca, FILE_PUBLIC, &ca, err) ||
+	    (spec->crl && file_read(spec->crl, FILE_PUBLIC, &crl, err)))
 		goto out;
 	n = gnutls_x509_trust_list_add_trust_mem(creds->trust, &ca, NULL,
 						 GNUTLS_X509_FMT_PEM,
@@ -81,59 +80,9 @@ static int load_trust(struct tls_creds *creds, const struct tls_spec *spec,
 		n = -1;
 	}
 out:
-	tls_file_free(&crl);
-	tls_file_free(&ca);
+	file_free(&crl);
+	file_free(&ca);
 	return n < 0 ? -1 : 0;
-}
-
-static int check_dates(const struct tls_spec *spec, gnutls_x509_crt_t cert,
-		       struct err *err)
-{
-	time_t now = time(NULL);
-
-	if (now < gnutls_x509_crt_get_activation_time(cert))
-		return err_set(err, "%s: the certificate is not valid yet",
-			       spec->cert);
-	if (now > gnutls_x509_crt_get_expiration_time(cert))
-		return err_set(err, "%s: the certificate has expired",
-			       spec->cert);
-	return 0;
-}
-
-static int load_own(struct tls_creds *creds, const struct tls_spec *spec,
-		    struct err *err)
-{
-	gnutls_datum_t cert, key = { 0 };
-	gnutls_x509_crt_t *list;
-	unsigned int n, i;
-	int ret;
-
-	if (tls_file_read(spec->cert, false, &cert, err))
-		return -1;
-	ret = tls_file_read(spec->key, true, &key, err);
-	if (ret)
-		goto out;
-	ret = gnutls_certificate_set_x509_key_mem2(creds->x509, &cert, &key,
-						   GNUTLS_X509_FMT_PEM, NULL,
-						   0);
-	if (ret < 0) {
-		ret = err_set(err, "%s and %s are not a certificate and its key: %s",
-			      spec->cert, spec->key, gnutls_strerror(ret));
-		goto out;
-	}
-	ret = gnutls_certificate_get_x509_crt(creds->x509, 0, &list, &n);
-	if (ret) {
-		ret = err_set(err, "%s: %s", spec->cert, gnutls_strerror(ret));
-		goto out;
-	}
-	ret = check_dates(spec, list[0], err);
-	for (i = 0; i < n; i++)
-		gnutls_x509_crt_deinit(list[i]);
-	gnutls_free(list);
-out:
-	tls_file_free(&key);
-	tls_file_free(&cert);
-	return ret;
 }
 
 static int verify_peer(gnutls_session_t session);
@@ -141,12 +90,18 @@ static int verify_peer(gnutls_session_t session);
 static int load_x509(struct tls_creds *creds, const struct tls_spec *spec,
 		     struct err *err)
 {
+	const char *ended;
+
 	if (gnutls_certificate_allocate_credentials(&creds->x509))
 		return err_set(err, "not enough memory");
 	if (load_trust(creds, spec, err))
 		return -1;
 	gnutls_certificate_set_verify_function(creds->x509, verify_peer);
-	return load_own(creds, spec, err);
+	if (x509_load_own(creds->x509, spec->cert, spec->key, FILE_OF_GROUP,
+			  &ended, err))
+		return -1;
+	return ended ? err_set(err, "%s: the certificate %s", spec->cert,
+			       ended) : 0;
 }
 
 static int give_key(gnutls_session_t session, const char *name,
@@ -157,10 +112,9 @@ static int load_psk(struct tls_creds *creds, const struct tls_spec *spec,
 {
 	gnutls_datum_t file;
 
-	if (tls_file_read(spec->psk, true, &file, err))
-		return -1;
-	creds->psks = tls_psk_parse(spec->psk, (char *)file.data, err);
-	tls_file_free(&file);
+	if (!file_read(spec->psk, FILE_OF_GROUP, &file, err))
+		creds->psks = tls_psk_parse(spec->psk, (char *)file.data, err);
+	file_free(&file);
 	if (!creds->psks)
 		return -1;
 	if (gnutls_psk_allocate_server_credentials(&creds->psk))
@@ -319,9 +273,8 @@ static int verify_peer(gnutls_session_t session)
 static int give_key(gnutls_session_t session, const char *name,
 		    gnutls_datum_t *key)
 {
-	const struct tls_psk *psk = tls_psk_find(creds_of(session)->psks,
-						 name);
-	unsigned int len = psk ? psk->key_len : PSK_MAX;
+	const struct psk *psk = tls_psk_find(creds_of(session)->psks, name);
+	unsigned int len = psk ? psk->len : PSK_KEY_MAX;
 
 	key->data = gnutls_malloc(len);
 	if (!key->data)
@@ -407,10 +360,10 @@ bool tls_chain_passes(const struct tls_creds *creds,
 bool tls_psk_digest(const struct tls_creds *creds, const char *name,
 		    u8 digest[32])
 {
-	const struct tls_psk *psk = tls_psk_find(creds->psks, name);
+	const struct psk *psk = tls_psk_find(creds->psks, name);
 
-	return psk && !gnutls_hash_fast(GNUTLS_DIG_SHA256, psk->key,
-					psk->key_len, digest);
+	return psk && !gnutls_hash_fast(GNUTLS_DIG_SHA256, psk->key, psk->len,
+					digest);
 }
 
 /** tls_psk_passes - does an identity still have the same key? */

@@ -15,6 +15,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "../lib/ktls.h"
 #include "audit.h"
 #include "listen.h"
 #include "log.h"
@@ -282,7 +283,6 @@ static void begin(struct shake *s)
 	s->begun = true;
 }
 
-/* Of an IPv6 address, those 64 bits that somebody has all addresses of. */
 static void get_address(struct shake *s)
 {
 	struct sockaddr_storage peer = { 0 };
@@ -290,9 +290,7 @@ static void get_address(struct shake *s)
 
 	getpeername(s->fd, (struct sockaddr *)&peer, &len);
 	addr_format((struct sockaddr *)&peer, s->peer);
-	addr_identity((struct sockaddr *)&peer, s->from);
-	if (!IN6_IS_ADDR_V4MAPPED((struct in6_addr *)s->from))
-		memset(s->from + 8, 0, 8);
+	addr_network((struct sockaddr *)&peer, s->from);
 }
 
 /* Under the lock: the last wakes before the thread's files are closed. */

@@ -5,78 +5,29 @@
 
 #include "tls.h"
 
-/** tls_name_ok - may this be an identity?  Printable ASCII without space */
-bool tls_name_ok(const char *name, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if (name[i] < 0x21 || name[i] > 0x7e)
-			return false;
-	return len && len <= WHO_MAX;
-}
-
 /** tls_psk_find - the key of an identity, or NULL */
-const struct tls_psk *tls_psk_find(const struct tls_psk *list,
-				   const char *name)
+const struct psk *tls_psk_find(const struct tls_psk *list, const char *name)
 {
-	while (list && strcmp(list->name, name))
+	while (list && strcmp(list->psk.name, name))
 		list = list->next;
-	return list;
+	return list ? &list->psk : NULL;
 }
 
-static int hex_digit(char c)
+static int add_line(struct tls_psk **list, const char *path,
+		    unsigned int line, char *text, struct err *err)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+	struct tls_psk *one = calloc(1, sizeof(*one));
+	int ret;
 
-static bool parse_key(struct tls_psk *psk, const char *hex)
-{
-	size_t len = strlen(hex), i;
-
-	if (len % 2 || len < 2 * PSK_MIN || len > 2 * PSK_MAX)
-		return false;
-	for (i = 0; i < len; i += 2) {
-		int high = hex_digit(hex[i]), low = hex_digit(hex[i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		psk->key[i / 2] = (u8)(high << 4 | low);
-	}
-	psk->key_len = (unsigned int)(len / 2);
-	return true;
-}
-
-/* The line itself is not repeated: it may hold a key. */
-static int parse_line(struct tls_psk **list, const char *path,
-		      unsigned int line, char *text, struct err *err)
-{
-	char *colon = strrchr(text, ':');
-	struct tls_psk *psk;
-
-	if (!colon || !tls_name_ok(text, (size_t)(colon - text)))
-		return err_set(err,
-			       "%s:%u: the line is not IDENTITY:HEXKEY with an identity of 1 to %d printable characters",
-			       path, line, WHO_MAX);
-	*colon = '\0';
-	if (tls_psk_find(*list, text))
-		return err_set(err, "%s:%u: identity %s is there twice", path,
-			       line, text);
-	psk = calloc(1, sizeof(*psk));
-	if (!psk)
+	if (!one)
 		return err_set(err, "not enough memory");
-	psk->next = *list;
-	*list = psk;
-	strcpy(psk->name, text);
-	if (!parse_key(psk, colon + 1))
-		return err_set(err,
-			       "%s:%u: the key of %s is not %d to %d bytes in hexadecimal",
-			       path, line, psk->name, PSK_MIN, PSK_MAX);
-	return 0;
+	ret = psk_parse_line(path, line, text, &one->psk, err);
+	if (!ret && tls_psk_find(*list, one->psk.name))
+		ret = err_set(err, "%s:%u: identity %s is there twice", path,
+			      line, one->psk.name);
+	one->next = *list;
+	*list = one;
+	return ret;
 }
 
 /**
@@ -97,7 +48,7 @@ struct tls_psk *tls_psk_parse(const char *path, char *text, struct err *err)
 		n++;
 		if (!*line || *line == '#')
 			continue;
-		if (parse_line(&list, path, n, line, err)) {
+		if (add_line(&list, path, n, line, err)) {
 			tls_psk_free(list);
 			return NULL;
 		}

@@ -11,7 +11,7 @@
 
 static bool set_name(struct tls_who *who, const char *name, size_t len)
 {
-	if (!tls_name_ok(name, len))
+	if (!psk_name_ok(name, len))
 		return false;
 	memcpy(who->name, name, len);
 	who->name[len] = '\0';

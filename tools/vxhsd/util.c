@@ -275,6 +275,19 @@ void addr_identity(const struct sockaddr *sa, u8 id[16])
 }
 
 /**
+ * addr_network - the addresses that one client can have all of, as far as an
+ * address tells
+ * @sa: IPv4 or IPv6
+ * @id: the address, of IPv6 its first 64 bits
+ */
+void addr_network(const struct sockaddr *sa, u8 id[16])
+{
+	addr_identity(sa, id);
+	if (!IN6_IS_ADDR_V4MAPPED((struct in6_addr *)id))
+		memset(id + 8, 0, 8);
+}
+
+/**
  * identity_format - the address that a peer is known by
  * @id: from addr_identity()
  * @text: the result, without a port

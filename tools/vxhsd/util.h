@@ -49,6 +49,7 @@ u64 sooner(u64 a, u64 b);
 
 void addr_format(const struct sockaddr *sa, char text[ADDR_TEXT]);
 void addr_identity(const struct sockaddr *sa, u8 id[16]);
+void addr_network(const struct sockaddr *sa, u8 id[16]);
 void identity_format(const u8 id[16], char text[INET6_ADDRSTRLEN]);
 
 bool read_line(const char *path, char *buf, size_t size);

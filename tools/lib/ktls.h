@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The keys that were agreed on go to the kernel. */
-#ifndef VXHS_HANDSHAKE_KTLS_H
-#define VXHS_HANDSHAKE_KTLS_H
+#ifndef _VXHS_KTLS_H
+#define _VXHS_KTLS_H
 
 #include <gnutls/gnutls.h>
 #include <stdbool.h>
@@ -9,4 +9,4 @@
 bool ktls_offered(void);
 int ktls_install(gnutls_session_t session, int fd);
 
-#endif
+#endif /* _VXHS_KTLS_H */

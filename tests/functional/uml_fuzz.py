@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""In user-mode Linux, with KASAN, lockdep, kmemleak and UBSan: the driver
+against servers that lie in every state of a session (tests/fuzz/hostile.c),
+under I/O of all kinds (tests/fuzz/hammer.c), while disks come and go. Then the
+servers behave, and everything works again.
+
+FUZZ_SEED=N repeats a run as far as times allow, FUZZ_SECONDS=N makes it
+longer."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
+
+import vm
+from harness import TOP, check, equal, eventually, main, test
+from vm import Raw, no_splats, run, vxhsctl
+
+SEED = int(os.environ.get('FUZZ_SEED') or random.SystemRandom().getrandbits(32))
+SECONDS = int(os.environ.get('FUZZ_SECONDS') or 0)
+LIMIT = 240             # when it is given up
+NATIVE, V34 = 8, 3
+NAMES = 2               # disks of a server
+LANES = 3
+BUILD = os.path.join(TOP, 'build', 'fuzz')
+
+# At least so many wrong or ill-timed frames, of all and in each state.
+ALL = 200000
+LEAST = {
+    'STAT': 300, 'LOGIN': 100, 'OPEN': 1000, 'recovery LOGIN': 100,
+    'recovery OPEN': 1000, 'READ': 10000, 'WRITE': 10000, 'FLUSH': 300,
+    'DISCARD and WRITE_ZEROES': 300, 'PING': 5, 'CLOSE': 5, 'LOGOUT': 5,
+    'events': 10000, 'v34 STAT': 30, 'v34 READ': 1000, 'v34 WRITE': 1000,
+}
+
+
+class Tool:
+    """A program that is told what to do on stdin."""
+
+    def __init__(self, *args):
+        self.process = subprocess.Popen(
+            [os.path.join(BUILD, args[0])] + [str(a) for a in args[1:]],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def say(self, word):
+        self.process.stdin.write(word + '\n')
+        self.process.stdin.flush()
+
+    def hear(self):
+        line = self.process.stdout.readline()
+        check(line, 'it has ended')
+        return line
+
+    def stats(self):
+        self.say('stats')
+        return json.loads(self.hear())
+
+    def end(self):
+        out, _ = self.process.communicate('quit\n', timeout=60)
+        return out
+
+
+def figures():
+    """What a server could make grow: bytes of slabs, sockets."""
+    with open('/proc/meminfo', encoding='ascii') as f:
+        memory = dict(line.split(':') for line in f)
+    with open('/proc/net/sockstat', encoding='ascii') as f:
+        tcp = next(line for line in f if line.startswith('TCP:')).split()
+    return {
+        'slab': int(memory['Slab'].split()[0]) >> 10,
+        'sockets': int(tcp[tcp.index('alloc') + 1]),
+        'packets': int(tcp[tcp.index('mem') + 1]) * 4 >> 10,
+    }
+
+
+class Administrator(threading.Thread):
+    """Attaches what is not there, and detaches now and then."""
+
+    def __init__(self, number):
+        super().__init__(daemon=True)
+        self.chance = random.Random(SEED + number)
+        self.number = number
+        self.stop = threading.Event()
+        self.attached = self.refused = self.detached = 0
+        self.why = []
+
+    def index(self, server, name):
+        return server * NAMES + name
+
+    def attach(self, server, name):
+        args = ['--index', self.index(server, name), '--lanes', LANES,
+                '--kato', '0.2', '--reconnect-delay', '0.1',
+                '--replay-delay', '0.1']
+        if server % 2 and server < NATIVE:
+            args += ['--digests']
+        if self.chance.random() < 0.3:
+            args += ['--fast-io-fail', '0.2']
+        return run('vxhsctl', 'attach', '127.0.0.%d' % (server + 1),
+                   'd%d' % name, *[str(a) for a in args])
+
+    def run(self):
+        while not self.stop.is_set():
+            server = self.chance.randrange(NATIVE + V34)
+            name = self.chance.randrange(NAMES)
+            device = '/dev/vxhs%d' % self.index(server, name)
+            if not os.path.exists(device):
+                good = self.attach(server, name).returncode == 0
+                self.attached += good
+                self.refused += not good
+            elif self.chance.random() < 0.1:
+                self.detached += run('vxhsctl', 'detach', '--force',
+                                     device).returncode == 0
+            else:
+                self.stop.wait(0.1)
+
+    def done(self):
+        self.stop.set()
+        self.join(30)
+        check(not self.is_alive(), 'vxhsctl hangs')
+
+
+def bring_back(administrator):
+    """With good servers every disk is there and works."""
+    for server in range(NATIVE + V34):
+        for name in range(NAMES):
+            device = '/dev/vxhs%d' % administrator.index(server, name)
+            if not os.path.exists(device):
+                done = administrator.attach(server, name)
+                equal(done.returncode, 0, 'attach: ' + done.stderr)
+            try:
+                works(device)
+            except (OSError, AssertionError):
+                # It has lost its vdisk, for good, or may have lost writes.
+                vxhsctl('detach', '--force', device)
+                done = administrator.attach(server, name)
+                equal(done.returncode, 0, 'attach: ' + done.stderr)
+                works(device)
+
+
+def works(device):
+    data = os.urandom(4096)
+    with Raw(device) as raw:
+        vm.in_time(raw.write, data, 8192)
+        vm.in_time(raw.flush)
+        equal(vm.in_time(raw.read, 8192), data)
+
+
+def print_counts(stats, seconds):
+    total = sum(n for state, n in stats.items()
+                if state not in ('right', 'accepted'))
+    print('# seed %d, %d s, %d connections, %d right frames, %d others:' %
+          (SEED, seconds, stats['accepted'], stats['right'], total))
+    for state, n in stats.items():
+        if state not in ('right', 'accepted'):
+            print('#   %8d %s' % (n, state))
+    sys.stdout.flush()
+    return total
+
+
+def enough(stats):
+    total = sum(n for state, n in stats.items()
+                if state not in ('right', 'accepted'))
+    return total >= ALL and all(stats[s] >= n for s, n in LEAST.items())
+
+
+@test
+def replies_of_every_kind():
+    vm.sh('modprobe vxhs')
+    server = Tool('hostile', SEED, NATIVE, V34)
+    equal(server.hear(), 'ready\n')
+    print('# FUZZ_SEED=%d' % SEED, flush=True)
+    administrators = [Administrator(n) for n in range(2)]
+    bring_back(administrators[0])
+    before = figures()
+    server.say('bad')
+    hammer = Tool('hammer', SEED, (NATIVE + V34) * NAMES)
+    for a in administrators:
+        a.start()
+    begun, most = time.monotonic(), before
+    try:
+        while True:
+            time.sleep(1)
+            now = figures()
+            most = {k: max(v, now[k]) for k, v in most.items()}
+            took = time.monotonic() - begun
+            stats = server.stats()
+            if took >= SECONDS and enough(stats) or \
+                    took > max(LIMIT, SECONDS):
+                break
+            no_splats()
+    finally:
+        for a in administrators:
+            a.stop.set()
+    total = print_counts(stats, took)
+    print('# %s' % {k: (before[k], most[k]) for k in most}, flush=True)
+    for a in administrators:
+        a.done()
+    server.say('good')
+    print('# %s' % hammer.end().strip())
+    print('# %d attached, %d refused, %d detached' % tuple(
+        sum(getattr(a, k) for a in administrators)
+        for k in ('attached', 'refused', 'detached')), flush=True)
+    for state, least in LEAST.items():
+        check(stats[state] >= least,
+              '%d of %s, fewer than %d' % (stats[state], state, least))
+    check(total >= ALL, '%d, fewer than %d' % (total, ALL))
+    # A lane has a socket at each end, and one that is on its way out.
+    lanes = (NATIVE + V34) * LANES
+    check(most['sockets'] < before['sockets'] + 4 * lanes,
+          'sockets: %d, before %d' % (most['sockets'], before['sockets']))
+    check(most['packets'] < before['packets'] + 64,
+          'MiB of packets: %d' % most['packets'])
+    check(most['slab'] < before['slab'] + 128,
+          'MiB of slabs: %d, before %d' % (most['slab'], before['slab']))
+    bring_back(administrators[0])
+    no_splats()
+    vm.detach_all()
+    eventually(lambda: vm.sh('lsmod | grep "^vxhs "').split()[2] == '0',
+               'the module is in use')
+    server.end()
+    vm.sh('modprobe -r vxhs')
+    no_splats()
+
+
+if __name__ == '__main__':
+    main()
