@@ -59,6 +59,7 @@ part_build() {
 	lint spdx
 	lint man
 	lint rst
+	lint proofs
 	lint install
 	step netlink-check 300 make -s netlink-check
 }

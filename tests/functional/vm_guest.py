@@ -3,7 +3,8 @@
 # vm-run: --mem 2048 --timeout 1100 --
 """In the VM: a guest in QEMU, on a vdisk that two servers serve, keeps
 writing and fsyncing while one server after the other is killed. It sees no
-error, and its journal is clean. (Emulation in an emulation: minutes.)"""
+error, and its journal is clean. QEMU is nobody, sees no file but its own, no
+network, and of devices that one. (Emulation in an emulation: minutes.)"""
 
 import os
 import re
@@ -14,6 +15,7 @@ import threading
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, '..', 'lib')]
 
+import jail
 import vm
 from harness import TOP, Vxhsd, check, equal, eventually, main, test, tmpdir
 from vm import detach, host, settle, sh, show, vxhsctl
@@ -42,45 +44,55 @@ $b poweroff -f
 ''' % FILES
 
 
-def kernel(folder):
+def copy_kernel(folder):
     """Of this machine, not compressed: to unpack itself takes the guest as
     long as to boot."""
-    name = '/boot/vmlinuz-' + os.uname().release
-    with open(name, 'rb') as file:
+    with open('/boot/vmlinuz-' + os.uname().release, 'rb') as file:
         image = file.read()
     at = image.find(b'\x28\xb5\x2f\xfd')       # of zstd
-    if at < 0:
-        return name
-    done = subprocess.run(['zstd', '-dcq'], input=image[at:], check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    if not done.stdout.startswith(b'\x7fELF'):
-        return name
+    if at >= 0:
+        done = subprocess.run(['zstd', '-dcq'], input=image[at:], check=False,
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
+        if done.stdout.startswith(b'\x7fELF'):
+            image = done.stdout
     with open(folder + '/vmlinux', 'wb') as file:
-        file.write(done.stdout)
-    return folder + '/vmlinux'
+        file.write(image)
+
+
+QEMU = '/usr/bin/qemu-system-x86_64'
+ITS_OWN = (QEMU, '/usr/lib/x86_64-linux-gnu', '/usr/lib64', '/usr/share/qemu',
+           '/usr/share/seabios')
 
 
 class Guest:
-    """QEMU on the device; what its console says."""
+    """QEMU, jailed with the device; what its console says."""
 
     def __init__(self, device, folder):
         self.said = []
         init = os.path.join(folder, 'init')
         with open(init, 'w') as file:
             file.write(INIT)
-        image = os.path.join(folder, 'guest.cpio')
+        self.root = os.path.join(folder, 'root')
+        os.mkdir(self.root, 0o755)
+        self.jail = jail.Jail(self.root, device, ITS_OWN)
+        image = os.path.join(self.root, 'guest.cpio')
         sh('%s/tests/lib/initramfs.sh "$(uname -r)" %s %s virtio_pci '
            'virtio_blk ext4 crc32c_generic' % (TOP, init, image), 300)
+        copy_kernel(self.root)
         # See tests/demo/host.sh for the options.
         self.process = subprocess.Popen(
-            ['qemu-system-x86_64', '-nodefaults', '-no-user-config',
+            [QEMU, '-nodefaults', '-no-user-config',
              '-no-reboot', '-display', 'none', '-bios', 'qboot.rom',
-             '-icount', 'shift=3', '-m', '256',
-             '-kernel', kernel(folder), '-initrd', image, '-append',
+             '-icount', 'shift=3', '-m', '256', '-sandbox',
+             'on,obsolete=deny,elevateprivileges=deny,spawn=deny,'
+             'resourcecontrol=deny',
+             '-kernel', '/vmlinux', '-initrd', '/guest.cpio', '-append',
              'console=ttyS0 quiet panic=-1 mitigations=off nokaslr '
              'cryptomgr.notests',
              '-drive', 'file=%s,format=raw,if=virtio,cache=none,'
-             'werror=report,rerror=report' % device, '-serial', 'stdio'],
+             'werror=report,rerror=report' % self.jail.node,
+             '-serial', 'stdio'], preexec_fn=self.jail.enter, env={},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors='replace')
         threading.Thread(target=self.listen, daemon=True).start()
@@ -89,6 +101,20 @@ class Guest:
         for line in self.process.stdout:
             self.said.append(line.strip())
             print('# ' + line.strip(), flush=True)
+
+    def is_jailed(self):
+        """Before its guest has done anything, and to its end."""
+        said = jail.status(self.process.pid)
+        equal((said['Uid'], said['Gid'], said['Groups']),
+              (['65534'] * 4, ['65534'] * 4, []))
+        equal([said[key] for key in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd',
+                                     'CapAmb')], [['0' * 16]] * 5)
+        equal((said['NoNewPrivs'], said['Seccomp']), (['1'], ['2']))
+        equal((said['interfaces'], said['routes']), (['lo'], []))
+        at = '/proc/%d/root' % self.process.pid
+        equal(sorted(os.listdir(at)), ['dev', 'guest.cpio', 'lib', 'lib64',
+                                       'usr', 'vmlinux'])
+        equal(os.listdir(at + '/dev'), [os.path.basename(self.jail.node)])
 
     def synced(self):
         """{file: md5} of what its fsync has promised."""
@@ -119,6 +145,7 @@ def a_guest_runs_through_failovers():
     guest = Guest(device, folder)
     for n in KILLS:
         guest.wait_for(n)
+        guest.is_jailed()
         at = eventually(lambda: [i for i, s in enumerate(servers)
                                  if vm.established(s.port)],
                         'no server has the session')[0]
@@ -131,6 +158,7 @@ def a_guest_runs_through_failovers():
                             state_dir=state[at])
     guest.wait_for(FILES)
     equal(guest.process.wait(200), 0, 'exit status of QEMU')
+    guest.jail.remove()
     eventually(lambda: any('guest: unmounted' in line
                            for line in guest.said), 'no word of the end', 20)
     bad = [line for line in guest.said

@@ -213,7 +213,9 @@ class Load(threading.Thread):
 def x509():
     d = server()
     device = attach(d, 'disk0', '--lanes', 3)
-    equal(show(device)['session']['lanes_up'], 3)
+    session = show(device)['session']
+    equal((session['lanes_up'], session['digests'], session['digests_asked']),
+          (3, False, 'none'))
     equal(d.log().count('it is client.example, '), 3, 'identities in the log')
     with Raw(device) as raw:
         data = random.Random(1).randbytes(1 << 20)
@@ -263,7 +265,8 @@ def psk():
     path = os.path.join(lab().dir, 'host1.psk')
     with serve(tls='psk', tls_cert=None, tls_key=None, tls_ca=None,
                tls_crl=None, tls_psk=path) as d:
-        device = attach(d, 'disk0', '--identity', 'host1')
+        device = attach(d, 'disk0', '--identity', 'host1', '--digests')
+        equal(show(device)['session']['digests'], True)
         load = Load(device)
         load.goes_on()
         load.finish()

@@ -90,6 +90,19 @@ lint_rst() {
 	return $status
 }
 
+# The tests that the threat model calls proofs are there.
+# shellcheck disable=SC2016 # backticks are what is looked for
+lint_proofs() {
+	local script name proof status=0
+	while IFS= read -r proof; do
+		script=${proof%%: *} name=${proof#*: }
+		grep -qs "^def $name(" "tests/functional/$script.py" ||
+			{ echo "no such test: $proof"; status=1; }
+	done < <(grep -ohE '``[a-z0-9_]+: [a-z0-9_]+``' Documentation/threats.rst |
+		tr -d '`' | sort -u)
+	return $status
+}
+
 # install puts things where they are looked for, uninstall leaves nothing.
 lint_install() {
 	local root left
