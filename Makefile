@@ -82,7 +82,7 @@ vxhsd_SRC    := $(sort $(wildcard tools/vxhsd/*.c tools/lib/*.c)) \
 vxhs-handshake_SRC := $(sort $(wildcard tools/vxhs-handshake/*.c \
 		tools/lib/*.c)) tools/vxhsd/util.c
 vxhsctl_LIBS := -lmnl -ljson-c
-vxhsd_LIBS   := -luring -linih -lisal -lgnutls -lpthread
+vxhsd_LIBS   := -luring -linih -lisal -lgnutls -lseccomp -lpthread
 vxhs-handshake_LIBS := -lmnl -linih -lgnutls
 TOOLS        := vxhsctl vxhsd vxhs-handshake
 
