@@ -60,6 +60,7 @@ part_build() {
 	lint man
 	lint rst
 	lint install
+	lint units
 	step netlink-check 300 make -s netlink-check
 }
 

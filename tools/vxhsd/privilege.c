@@ -30,6 +30,8 @@ static int set_capabilities(unsigned int keep)
 
 	if (syscall(SYS_capget, &head, data))
 		return -1;
+	if (!data[0].permitted && !data[1].permitted)
+		return 0;
 	/* Nothing that comes is wanted back, not even by execve(). */
 	for (i = 0; i < 64; i++)
 		if (i >= 32 || !(keep & BIT(i)))
