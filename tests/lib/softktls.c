@@ -38,7 +38,8 @@ struct soft {
 	struct way rx;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
-	unsigned int ways;
+	int begun;
+	unsigned int ways;	/* whose threads run */
 	int refs;
 };
 
