@@ -11,6 +11,8 @@ SBINDIR ?= $(PREFIX)/sbin
 MANDIR  ?= $(PREFIX)/share/man
 UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+USERDIR ?= $(PREFIX)/lib/sysusers.d
+MODDIR  ?= $(PREFIX)/lib/modules-load.d
 COMPDIR ?= $(PREFIX)/share/bash-completion/completions
 DOCDIR  ?= $(PREFIX)/share/doc/vxhs
 
@@ -82,7 +84,7 @@ vxhsd_SRC    := $(sort $(wildcard tools/vxhsd/*.c tools/lib/*.c)) \
 vxhs-handshake_SRC := $(sort $(wildcard tools/vxhs-handshake/*.c \
 		tools/lib/*.c)) tools/vxhsd/util.c
 vxhsctl_LIBS := -lmnl -ljson-c
-vxhsd_LIBS   := -luring -linih -lisal -lgnutls -lpthread
+vxhsd_LIBS   := -luring -linih -lisal -lgnutls -lseccomp -lpthread
 vxhs-handshake_LIBS := -lmnl -linih -lgnutls
 TOOLS        := vxhsctl vxhsd vxhs-handshake
 
@@ -152,6 +154,10 @@ install: tools
 	$(if $(UNIT_FILES),install -d $(DESTDIR)$(UNITDIR))
 	$(foreach u,$(UNIT_FILES),sed 's|@SBINDIR@|$(SBINDIR)|g' $(u) \
 		>$(DESTDIR)$(UNITDIR)/$(notdir $(u)) &&) true
+	install -D -m 644 tools/vxhsd/vxhsd.sysusers \
+		$(DESTDIR)$(USERDIR)/vxhsd.conf
+	install -D -m 644 tools/vxhsd/vxhsd.modules \
+		$(DESTDIR)$(MODDIR)/vxhsd.conf
 
 modules_install: module
 	install -D -m 644 $(B)/module/drivers/vxhs/vxhs.ko \
@@ -166,6 +172,7 @@ uninstall:
 		$(wildcard tools/udev/*.rules))
 	rm -f $(DESTDIR)$(COMPDIR)/vxhsctl
 	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(notdir $(UNIT_FILES)))
+	rm -f $(DESTDIR)$(USERDIR)/vxhsd.conf $(DESTDIR)$(MODDIR)/vxhsd.conf
 	rm -rf $(DESTDIR)$(DOCDIR)
 	rm -f $(DESTDIR)/lib/modules/*/updates/vxhs.ko
 

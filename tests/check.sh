@@ -61,6 +61,7 @@ part_build() {
 	lint rst
 	lint proofs
 	lint install
+	lint units
 	step netlink-check 300 make -s netlink-check
 }
 

@@ -5,16 +5,15 @@ CPU time stay bounded, nothing is left behind."""
 
 import os
 import random
-import signal
 import socket
 import sys
 import threading
 import time
-import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
+from attack import Attack, compare
 from harness import (Vxhsd, check, equal, eventually, main, many_files, test,
                      tmpdir)
 from vxhs import NO_SPACE, OK, READ, RW, RW_SHARED, NativeClient, V34Client
@@ -384,10 +383,6 @@ def a_client_has_so_much_in_flight():
         NativeClient(d.addr, d.port, 'file', source='127.0.0.2').logout()
 
 
-# Each is run in a process of its own until it is killed, and first says that
-# it has begun.
-
-
 def attack_loris(d, begun):
     socks = [vxhs.connect(d.addr, d.port, source='127.0.0.2')
              for _ in range(1000)]
@@ -431,59 +426,15 @@ def attack_deaf(d, begun):
     time.sleep(600)
 
 
-class Attack:
-    def __init__(self, attack, d):
-        begun, theirs = os.pipe()
-        self.pid = os.fork()
-        if not self.pid:
-            os.close(begun)
-            os.nice(19)     # what it costs here is not what it does there
-            try:
-                attack(d, lambda: os.write(theirs, b'x'))
-            except BaseException:
-                traceback.print_exc()
-            os._exit(1)
-        os.close(theirs)
-        self.begun = begun
-
-    def __enter__(self):
-        equal(os.read(self.begun, 1), b'x', 'the attack did not begin')
-        os.close(self.begun)
-        return self
-
-    def __exit__(self, *exc):
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-
-
-def p99(d, n=600):
-    """Of so many requests, one after the other; microseconds."""
-    c = NativeClient(d.addr, d.port, 'file', kato=60000)
-    _, g = c.open('file', RW_SHARED)
-    took = []
-    for i in range(n):
-        data = bytes([i & 255]) * 4096
-        begun = time.monotonic()
-        equal(c.write(g.handle, (i % 64) * 4096, data), OK)
-        equal(c.read(g.handle, (i % 64) * 4096, 4096), (OK, data))
-        took.append(time.monotonic() - begun)
-    equal(c.logout(), OK)
-    return sorted(took)[n * 99 // 100] * 1e6
-
-
 @test
 def attacks_and_another_client():
-    """That it is served is checked; how well is said."""
     path = os.path.join(tmpdir(), 'f')
     with Vxhsd('file=%s,size=64M' % path, 'mem=memory,size=64M') as d:
-        p99(d, 100)
+        def client():
+            return NativeClient(d.addr, d.port, 'file', kato=60000)
         for attack in (attack_loris, attack_connects, attack_half_writes,
                        attack_deaf):
-            quiet = p99(d)
-            with Attack(attack, d):
-                busy = p99(d)
-            print('# %s: p99 %.0f us, without it %.0f us: %.1f times' %
-                  (attack.__name__, busy, quiet, busy / quiet), flush=True)
+            compare(attack, d, client, 'file')
             check('memory is short' not in d.log(), 'memory was short')
 
 

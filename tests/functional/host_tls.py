@@ -496,6 +496,103 @@ def no_tls_at_all():
 
 
 @test
+def tls_to_a_plain_port():
+    with Vxhsd('disk0=memory,size=1M') as d:
+        sock = vxhs.connect(d.addr, d.port)
+        try:
+            context(lab().client).wrap_socket(sock, server_hostname=NAME)
+            raise AssertionError('a handshake without TLS')
+        except (ssl.SSLError, ConnectionError):
+            pass
+        eventually(lambda: 'it begins TLS, which this server is not' in
+                   d.log(), d.log)
+        V34Client(d.addr, d.port).close()
+
+
+def hello(cert):
+    """A client, and the first that it says."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context(cert).wrap_bio(incoming, outgoing, server_hostname=NAME)
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return tls, incoming, outgoing, bytearray(outgoing.read())
+
+
+@test
+def a_man_in_the_middle_cannot_downgrade():
+    """What he takes away from what is offered is missed, by one or by the
+    other: by the server where TLS 1.3 is gone, by both where it is another
+    cipher, for what they have said must be the same."""
+    d = server()
+    versions = b'\x00\x2b\x00\x03\x02\x03\x04'
+    for old, new in ((versions, versions[:-1] + b'\x03'),
+                     (b'\x13\x02\x13\x03\x13\x01', b'\x13\x03' * 3)):
+        before = len(d.log())
+        tls, incoming, outgoing, first = hello(lab().client)
+        check(old in first, 'not what clients say')
+        sock = vxhs.connect(d.addr, d.port)
+        sock.sendall(first.replace(old, new))
+        try:
+            while True:
+                got = sock.recv(65536)
+                if not got:
+                    break
+                incoming.write(got)
+                try:
+                    tls.do_handshake()
+                    raise AssertionError('the handshake has ended well')
+                except ssl.SSLWantReadError:
+                    continue
+                except ssl.SSLError:
+                    sock.sendall(outgoing.read())
+                    break
+        except ConnectionError:
+            pass
+        sock.close()
+        eventually(lambda: 'TLS is refused: ' in d.log()[before:],
+                   'nobody was refused')
+        check('it is client' not in d.log()[before:], 'somebody came in')
+
+
+@test
+def a_login_cannot_be_replayed():
+    """All that a client has said, said again by who has listened."""
+    d = server()
+    said = []
+
+    class Tap(Raw):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.sock.sendall(self.record(vxhs.v34(vxhs.V34_STAT, 1,
+                                                   'disk0')))
+    real = socket.socket.sendall
+    socket.socket.sendall = lambda sock, data: (said.append(bytes(data)),
+                                                real(sock, data))[1]
+    try:
+        tap = Tap(d, lab().client)
+    finally:
+        socket.socket.sendall = real
+    equal(len(tap.read(256)), 256)
+    before = len(d.log())
+    sock = vxhs.connect(d.addr, d.port)
+    for data in said:
+        sock.sendall(data)
+    sock.settimeout(20)
+    try:
+        while sock.recv(65536):
+            pass
+    except ConnectionError:
+        pass
+    eventually(lambda: 'TLS is refused: ' in d.log()[before:],
+               'nobody was refused')
+    check('it is client' not in d.log()[before:], 'somebody came in')
+    tap.sock.close()
+    sock.close()
+
+
+@test
 def half_a_handshake_holds_up_nobody():
     d = server()
     # Less than one address may have at a time.
@@ -818,9 +915,15 @@ def what_is_bad_changes_nothing():
     old = lab().ca.issue('oldserver', dns=NAME, server=True, days='expiration_'
                          'date = "2020-01-02 00:00:00"', lines=(
                              'activation_date = "2020-01-01 00:00:00"',))
+    open_key = os.path.join(tmpdir(), 'open.key')
+    with open(open_key, 'w') as out, open(lab().server.key) as key:
+        out.write(key.read())
+    os.chmod(open_key, 0o644)
     with start(path) as d:
         c = client(d, 'a')
+        fds = d.fds()
         for keys, word in (
+                ({'tls_key': open_key}, 'mode is 644'),
                 ({'tls_cert': old.cert, 'tls_key': old.key}, 'expired'),
                 ({'tls_key': '/nonexistent'}, 'cannot open'),
                 ({'tls_crl': lab().ca.cert}, 'no list'),
@@ -839,6 +942,7 @@ def what_is_bad_changes_nothing():
                   'no "%s" in: %s' % (word, d.log().splitlines()[-1]))
             equal(c.ping(), OK)
             client(d, 'a').logout()
+        eventually(lambda: d.fds() == fds, 'files stay open')
         new = lab().ca.issue('newserver', dns='server2.example', server=True)
         lab().config(LISTS, path, tls_cert=new.cert, tls_key=new.key)
         reload(d, DONE)
@@ -921,6 +1025,36 @@ def the_audit_has_everything():
             check(e['peer'].startswith('127.0.0.1:'), e)
         for x in (a, b, c):
             x.close()
+
+
+if kernel_has_tls():
+    @test
+    def the_journal_has_fields():
+        """A machine of ours, without a journal of its own."""
+        where = '/run/systemd/journal/socket'
+        os.makedirs(os.path.dirname(where), exist_ok=True)
+        journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        journal.bind(where)
+        journal.settimeout(20)
+        try:
+            with start(lab().config(LISTS)) as d:
+                c = client(d, 'b', third(), session=0x77)
+                c.open('n\n=x', RO, patience=0)
+                login, denied = [
+                    dict(line.split('=', 1) for line in
+                         journal.recv(65536).decode().splitlines())
+                    for _ in range(2)]
+                c.logout()
+        finally:
+            os.unlink(where)
+        equal(login['VXHS_EVENT'], 'login')
+        equal(login['MESSAGE_ID'], denied['MESSAGE_ID'])
+        equal((denied['VXHS_EVENT'], denied['VXHS_IDENTITY'],
+               denied['VXHS_SESSION'], denied['VXHS_VDISK'],
+               denied['VXHS_WHY'], denied['SYSLOG_IDENTIFIER']),
+              ('denied', 'third', '%016x' % 0x77, 'n\\u000a=x',
+               'no such vdisk', 'vxhsd'))
+        check(denied['VXHS_PEER'].startswith('127.0.0.1:'), denied)
 
 
 def umask():

@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0
 """In the VM: systemd, as process 1 of a namespace, starts and ends with what
 the administrator's guide says about attaching at boot. The filesystem is
-unmounted and its vdisk detached before the network goes."""
+unmounted and its vdisk detached before the network goes. And vxhsd as the
+service that is installed: as its own user, in its sandbox."""
 
 import glob
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 
@@ -17,6 +20,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, '..', 'lib')]
 
 import vm
+import vxhs
+from certs import Authority
 from harness import TOP, Vxhsd, check, equal, eventually, main, test, tmpdir
 from vm import settle, sh
 
@@ -117,9 +122,12 @@ class Systemd:
                 pass
         return None
 
-    def has(self, unit):
+    def ctl(self, *args):
         return vm.run('nsenter', '-t', str(self.pid), '-m', '-p', 'systemctl',
-                      'is-active', '--quiet', unit).returncode == 0
+                      *args)
+
+    def has(self, unit):
+        return self.ctl('is-active', '--quiet', unit).returncode == 0
 
     def power_off(self):
         """What "systemctl poweroff" makes it do, see systemd(1)."""
@@ -128,15 +136,17 @@ class Systemd:
                    'systemd does not end', 240)
 
 
+def service(name='vxhsd'):
+    with open(os.path.join(TOP, 'tools', name, name + '.service')) as file:
+        return file.read().replace('@SBINDIR@', '/usr/local/sbin')
+
+
 @test
 def units_are_without_fault():
     name, unit, _ = guide()
     write(ETC + name, unit)
-    for what in ('vxhsd', AGENT):
-        path = os.path.join(TOP, 'tools', what, what + '.service')
-        with open(path) as file:
-            write(ETC + what + '.service',
-                  file.read().replace('@SBINDIR@', '/usr/local/sbin'))
+    write(ETC + 'vxhsd.service', service())
+    write(ETC + AGENT + '.service', service(AGENT))
     for what in (name, 'vxhsd.service', AGENT + '.service'):
         done = vm.run('systemd-analyze', 'verify', '--man=no', ETC + what)
         mine = [line for line in done.stderr.splitlines() if 'vxhs' in line]
@@ -209,6 +219,157 @@ def filesystems_are_unmounted_before_the_network_goes():
     sh('umount ' + MOUNT)
     vm.detach(device)
     server.stop()
+
+
+PORT = 9998
+CONFIG = '''[server]
+listen = 127.0.0.1:%d
+tls = x509
+tls-cert = /etc/vxhs/server.pem
+tls-key = /etc/vxhs/server.key
+tls-ca = /etc/vxhs/ca.pem
+audit = /var/log/vxhs/audit.json
+[export file]
+target = /srv/vxhs/file.img
+size = 16M
+allow = *:rw
+[export disk]
+target = %%s
+cache = none
+allow = *:rw
+''' % PORT
+# As vxhsd(8) has it.
+DROP_IN = '''[Service]
+PrivateDevices=no
+SupplementaryGroups=disk
+DeviceAllow=%s rw
+'''
+# Of the tests of host_native.py, those that meet the sandbox: files, direct
+# I/O, leases, memory, the end.
+INSIDE = ('lanes_of_an_epoch_show_one_server', 'vdisk_ids_differ_and_can_be_set',
+          'data_of_all_sizes_comes_back', 'flush_and_fua',
+          'write_zeroes_and_discard_free_blocks_unless_told_not_to',
+          'take_over_fences_the_old_owner', 'read_only_is_read_only',
+          'verifiers', 'cache_none_works_at_any_alignment',
+          'sigterm_answers_what_was_asked')
+
+
+def install_vxhsd(disk):
+    for what, where in (('sysusers', '/etc/sysusers.d/vxhsd.conf'),
+                        ('modules', '/etc/modules-load.d/vxhsd.conf')):
+        with open(os.path.join(TOP, 'tools/vxhsd/vxhsd.' + what)) as file:
+            write(where, file.read())
+    sh('systemd-sysusers /etc/sysusers.d/vxhsd.conf')
+    # What systemd-modules-load.service does with it.
+    sh('/lib/systemd/systemd-modules-load /etc/modules-load.d/vxhsd.conf')
+    write(ETC + 'vxhsd.service', service())
+    write(ETC + 'vxhsd.service.d/disk.conf', DROP_IN % disk)
+    write('/etc/vxhs/vxhsd.conf', CONFIG % disk)
+    ca = Authority(tmpdir())
+    server = ca.issue('server', dns='localhost', server=True)
+    sh('cp %s %s %s /etc/vxhs/ && chgrp vxhsd /etc/vxhs/server.key && '
+       'chmod 640 /etc/vxhs/server.key && '
+       'install -d -o vxhsd -g vxhsd /srv/vxhs' %
+       (server.cert, server.key, ca.cert))
+    return ca
+
+
+def tests_in_the_sandbox():
+    """The tests themselves as a service of the same options."""
+    here = '/srv/vxhs-tests'
+    shutil.copytree(os.path.join(TOP, 'tests', 'lib'), here + '/lib')
+    shutil.copytree(os.path.join(TOP, 'tests', 'functional'),
+                    here + '/functional')
+    unit = re.sub('^(Type|NotifyAccess|Exec.*|Restart|TimeoutStopSec)=.*\n', '',
+                  service(), flags=re.M)
+    return unit.replace('[Service]\n', '''[Service]
+Type=oneshot
+Environment=VXHSD=/usr/local/sbin/vxhsd TEST_PREFIX=vm_systemd.sandbox
+StandardOutput=append:/run/vxhs-test-sandbox.log
+StandardError=append:/run/vxhs-test-sandbox.log
+ExecStart=%s %s %s
+''' % (shutil.which('python3'), here + '/functional/host_native.py',
+       ' '.join(INSIDE)))
+
+
+def status_of(pid):
+    with open('/proc/%d/status' % pid) as file:
+        return dict(line.rstrip('\n').split(':\t', 1) for line in file)
+
+
+def pid_of_vxhsd():
+    return int(sh('pgrep -x vxhsd').split()[0])
+
+
+@test
+def vxhsd_in_its_sandbox():
+    disk = '/dev/loop7'
+    sh('modprobe loop; truncate -s 16M /run/disk.img; '
+       'losetup %s /run/disk.img' % disk)
+    ca = install_vxhsd(disk)
+    cert = ca.issue('client', cn='client')
+    context = ssl.create_default_context(cafile=ca.cert)
+    context.load_cert_chain(cert.cert, cert.key)
+
+    def client(name):
+        sock = vxhs.connect('127.0.0.1', PORT)
+        c = vxhs.NativeClient('127.0.0.1', PORT, name, kato=20000,
+                              sock=context.wrap_socket(
+                                  sock, server_hostname='localhost'))
+        status, g = c.open(name)
+        equal(status, vxhs.OK, name)
+        return c, g
+
+    write(ETC + 'vxhs-test.target', TARGET)
+    write(ETC + 'vxhs-test-sandbox.service', tests_in_the_sandbox())
+    only(('vxhsd.service', 'vxhs-test.target'))
+    systemd = Systemd(tmpdir() + '/log')
+    try:
+        eventually(lambda: systemd.has('vxhsd.service'),
+                   lambda: 'it does not start: ' + systemd.ctl(
+                       'status', 'vxhsd').stdout, 120)
+        status = status_of(pid_of_vxhsd())
+        uid = str(pwd.getpwnam('vxhsd').pw_uid)
+        equal(status['Uid'].split(), [uid] * 4, 'its user')
+        for key in ('CapPrm', 'CapEff', 'CapBnd', 'CapInh', 'CapAmb'):
+            equal(int(status[key], 16), 0, key)
+        equal((status['NoNewPrivs'], status['Seccomp']), ('1', '2'))
+        data = os.urandom(65536)
+        for name in ('file', 'disk'):
+            c, g = client(name)
+            equal(c.write(g.handle, 4096, data), vxhs.OK, name)
+            equal(c.call(vxhs.FLUSH, handle=g.handle)[0].status, vxhs.OK, name)
+            equal(c.logout(), vxhs.OK, name)
+        # What SIGHUP brings is opened by who has no privilege any more.
+        with open('/etc/vxhs/vxhsd.conf', 'a') as file:
+            file.write('[export late]\ntarget = /srv/vxhs/late.img\n'
+                       'size = 1M\nallow = *:rw\n')
+        equal(systemd.ctl('reload', 'vxhsd').returncode, 0, 'reload')
+
+        def late():
+            try:
+                return client('late')[0].logout() == vxhs.OK
+            except AssertionError:
+                return False
+        eventually(late, 'what SIGHUP has brought is not there')
+        before = pid_of_vxhsd()
+        equal(systemd.ctl('restart', 'vxhsd').returncode, 0, 'restart')
+        check(pid_of_vxhsd() != before, 'it was not restarted')
+        for name in ('file', 'disk'):
+            c, g = client(name)
+            equal(c.read(g.handle, 4096, len(data)), (vxhs.OK, data), name)
+            equal(c.logout(), vxhs.OK, name)
+        with open('/var/log/vxhs/audit.json') as file:
+            check('"identity": "client"' in file.read(), 'no audit')
+        done = systemd.ctl('start', 'vxhs-test-sandbox').returncode
+        with open('/run/vxhs-test-sandbox.log') as file:
+            said = file.read()
+        print(said, end='')
+        equal(done, 0, 'the tests in the sandbox')
+        equal(len(re.findall('^ok ', said, re.M)), len(INSIDE), 'tests run')
+    finally:
+        systemd.power_off()
+        sh('losetup -d ' + disk)
 
 
 test(vm.nothing_is_left)

@@ -5,7 +5,7 @@
 set -euo pipefail
 
 build=(build-essential libmnl-dev libjson-c-dev liburing-dev libinih-dev
-	libisal-dev libgnutls28-dev)
+	libisal-dev libgnutls28-dev libseccomp-dev)
 # Linux 6.12 is Debian 13's own, and for Debian 12 there is one beside it.
 kernel=6.12-amd64
 ! grep -qs '^VERSION_CODENAME=trixie' /etc/os-release || kernel=amd64

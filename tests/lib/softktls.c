@@ -38,7 +38,8 @@ struct soft {
 	struct way rx;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
-	unsigned int ways;
+	int begun;
+	unsigned int ways;	/* whose threads run */
 	int refs;
 };
 
@@ -144,13 +145,20 @@ static int write_all(int fd, const unsigned char *buf, size_t len)
 
 static void put(struct soft *s)
 {
-	if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL))
-		return;
-	close(s->net);
-	close(s->inner);
-	gnutls_aead_cipher_deinit(s->tx.aead);
-	gnutls_aead_cipher_deinit(s->rx.aead);
-	free(s);
+	if (!__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL))
+		free(s);
+}
+
+/* One of the two threads has ended. */
+static void put_way(struct soft *s)
+{
+	if (!__atomic_sub_fetch(&s->ways, 1, __ATOMIC_ACQ_REL)) {
+		close(s->net);
+		close(s->inner);
+		gnutls_aead_cipher_deinit(s->tx.aead);
+		gnutls_aead_cipher_deinit(s->rx.aead);
+	}
+	put(s);
 }
 
 /* Returns the type of a record, 0 if there is none any more. */
@@ -193,7 +201,7 @@ static void *receive(void *arg)
 		shutdown(s->inner, SHUT_RDWR);
 		shutdown(s->net, SHUT_RDWR);
 	}
-	put(s);
+	put_way(s);
 	return NULL;
 }
 
@@ -219,7 +227,7 @@ static void *transmit(void *arg)
 	}
 	shutdown(s->net, SHUT_RDWR);
 	shutdown(s->inner, SHUT_RDWR);
-	put(s);
+	put_way(s);
 	return NULL;
 }
 
@@ -235,7 +243,7 @@ static int go(struct soft *s, int fd)
 	if (s->net < 0 || dup3(pair[0], fd, O_CLOEXEC) < 0)
 		return -1;
 	close(pair[0]);
-	s->refs = 2;
+	s->refs = 3;
 	if (pthread_create(&thread, NULL, receive, s) ||
 	    pthread_detach(thread) ||
 	    pthread_create(&thread, NULL, transmit, s))
@@ -252,6 +260,10 @@ static int begin(int fd)
 		free(s);
 		return -1;	/* ENOTCONN, as the kernel says */
 	}
+	/* It stays until the number is another's: its address may be asked. */
+	s->refs = 1;
+	if (softs[fd])
+		put(softs[fd]);
 	softs[fd] = s;
 	return 0;
 }
@@ -261,9 +273,10 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 	struct soft *s = fd >= 0 && fd < MAX_FD ? softs[fd] : NULL;
 	int ret;
 
-	if (level == SOL_TLS && s && !s->ways) {
+	if (level == SOL_TLS && s && !s->begun) {
 		ret = set_way(name == TLS_TX ? &s->tx : &s->rx, value);
 		if (!ret && s->rx.aead && s->tx.aead) {
+			s->begun = 1;
 			s->ways = 2;
 			ret = go(s, fd);
 		}

@@ -50,6 +50,13 @@ static int take_state_dir(struct config *config, const char *value,
 	return config_set_string(&config->state_dir, value, err);
 }
 
+static int take_user(struct config *config, const char *value,
+		     struct err *err)
+{
+	config->user_given = true;
+	return config_set_string(&config->user, value, err);
+}
+
 static const struct {
 	const char *name;
 	int (*take)(struct config *config, const char *value,
@@ -60,6 +67,7 @@ static const struct {
 	{ "--export", config_add_export },
 	{ "--threads", take_threads },
 	{ "--state-dir", take_state_dir },
+	{ "--user", take_user },
 };
 
 static int take_arg(struct config *config, int argc, char **argv, int *i,
@@ -192,5 +200,6 @@ void config_free(struct config *config)
 	free(config->path);
 	free(config->state_dir);
 	free(config->audit);
+	free(config->user);
 	memset(config, 0, sizeof(*config));
 }

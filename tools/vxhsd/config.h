@@ -77,6 +77,8 @@ struct config {
 	char *path;		/* of the config file, or NULL */
 	char *state_dir;
 	char *audit;		/* path of a file, or NULL */
+	char *user;		/* to become, or NULL */
+	bool user_given;	/* on the command line */
 	unsigned int threads;
 	unsigned int client_conns;	/* client-max-conns, 0 if not given */
 	u64 client_bytes;	/* client-max-inflight, 0 if not given */

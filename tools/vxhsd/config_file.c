@@ -35,6 +35,9 @@ static int set_server_key(struct reader *r, const char *key,
 			return 0;
 		return config_set_string(&r->config->state_dir, value, r->err);
 	}
+	if (!strcmp(key, "user"))
+		return r->config->user_given ? 0 :
+		       config_set_string(&r->config->user, value, r->err);
 	if (!strcmp(key, "audit"))
 		return config_set_string(&r->config->audit, value, r->err);
 	if (config_is_tls_key(key))
@@ -43,7 +46,7 @@ static int set_server_key(struct reader *r, const char *key,
 	    !strcmp(key, "client-max-inflight"))
 		return config_set_client(r->config, key, value, r->err);
 	return err_usage(r->err,
-			 "unknown key \"%s\" in [server]; there are listen, threads, state_dir, audit, client-max-conns, client-max-inflight, tls, tls-cert, tls-key, tls-ca, tls-crl and tls-psk",
+			 "unknown key \"%s\" in [server]; there are listen, threads, state_dir, user, audit, client-max-conns, client-max-inflight, tls, tls-cert, tls-key, tls-ca, tls-crl and tls-psk",
 			 key);
 }
 

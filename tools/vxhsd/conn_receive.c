@@ -229,10 +229,21 @@ static bool was_silent(const struct conn *c)
 	       now_us() > atomic_load(c->rx_seen) + c->silence_us;
 }
 
+/* A handshake record of any version. */
+static bool begins_tls(const u8 *data, size_t len)
+{
+	return len > 1 && data[0] == 0x16 && data[1] == 3;
+}
+
 static void take_received(struct conn *c, const u8 *data, size_t len)
 {
 	if (was_silent(c)) {
 		conn_complain(c, "it was silent for kato");
+		conn_close(c);
+		return;
+	}
+	if (!c->first_us && !c->who && begins_tls(data, len)) {
+		conn_complain(c, "it begins TLS, which this server is not configured for");
 		conn_close(c);
 		return;
 	}

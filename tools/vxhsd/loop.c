@@ -13,6 +13,7 @@
 #include "listen.h"
 #include "log.h"
 #include "loop.h"
+#include "privilege.h"
 
 #define SQ_ENTRIES	1024
 #define CQ_ENTRIES	8192
@@ -215,13 +216,17 @@ static int setup_ring(struct loop *loop)
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_SINGLE_ISSUER |
 			 IORING_SETUP_DEFER_TASKRUN |
-			 IORING_SETUP_CQSIZE,
+			 IORING_SETUP_CQSIZE |
+			 IORING_SETUP_R_DISABLED,
 		.cq_entries = CQ_ENTRIES,
 	};
 	unsigned int workers[2] = { LOOP_WORKERS, 0 };
 	int ret;
 
 	ret = io_uring_queue_init_params(SQ_ENTRIES, &loop->ring, &params);
+	if (ret)
+		return ret;
+	ret = privilege_ring(&loop->ring);
 	if (ret)
 		return ret;
 	io_uring_register_iowq_max_workers(&loop->ring, workers);

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "../lib/ktls.h"
 #include "audit.h"
 #include "client.h"
 #include "config.h"
@@ -19,6 +20,7 @@
 #include "listen.h"
 #include "log.h"
 #include "loop.h"
+#include "privilege.h"
 #include "session.h"
 #include "store.h"
 #include "tls.h"
@@ -46,6 +48,7 @@ static const char help[] =
 "  --config FILE          read exports and settings; SIGHUP reads them again\n"
 "  --threads N            default: one per CPU\n"
 "  --state-dir DIR        default: " DEFAULT_STATE_DIR "\n"
+"  --user NAME            become this user before anything is opened\n"
 "  --help, --version\n"
 "\n"
 "See vxhsd(8).\n";
@@ -258,6 +261,13 @@ int main(int argc, char **argv)
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	raise_limits();
 
+	/* As long as we may: it makes the kernel load its module. */
+	if (config.tls.kind != TLS_OFF)
+		ktls_offered();
+	if (privilege_drop(config.user, config.state_dir, &err)) {
+		ret = fail(&err);
+		goto out;
+	}
 	identity_init(config.state_dir);
 	if (exports_reload(&config, &err) ||
 	    audit_start(config.audit, &err) ||
@@ -268,6 +278,7 @@ int main(int argc, char **argv)
 		goto out;
 	}
 	limit_clients(&config);
+	privilege_filter();
 	listeners_start();
 	log_info("ready");
 	notify_ready();

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Attacks on a server, and what another client notices of them.
+
+An attack is a function that is run in a process of its own until that is
+killed; it first says that it has begun."""
+
+import os
+import signal
+import time
+import traceback
+
+from harness import check, equal
+from vxhs import OK, RW_SHARED
+
+
+class Attack:
+    def __init__(self, attack, d):
+        self.begun, theirs = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            os.close(self.begun)
+            os.nice(19)     # what it costs here is not what it does there
+            try:
+                attack(d, lambda: os.write(theirs, b'x'))
+            except BaseException:
+                traceback.print_exc()
+            os._exit(1)
+        os.close(theirs)
+
+    def __enter__(self):
+        equal(os.read(self.begun, 1), b'x', 'the attack did not begin')
+        return self
+
+    def __exit__(self, *exc):
+        os.close(self.begun)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+def p99(make, name, n=600):
+    """Of so many requests, one after the other; microseconds."""
+    c = make()
+    status, g = c.open(name, RW_SHARED)
+    equal(status, OK, 'OPEN')
+    took = []
+    for i in range(n):
+        data = bytes([i & 255]) * 4096
+        begun = time.monotonic()
+        equal(c.write(g.handle, (i % 64) * 4096, data), OK)
+        equal(c.read(g.handle, (i % 64) * 4096, 4096), (OK, data))
+        took.append(time.monotonic() - begun)
+    equal(c.logout(), OK)
+    return sorted(took)[n * 99 // 100] * 1e6
+
+
+def compare(attack, d, make, name):
+    """That another client is served is checked; how fast, only where time is
+    a count of instructions."""
+    p99(make, name, 100)
+    quiet = p99(make, name)
+    with Attack(attack, d):
+        busy = p99(make, name)
+    print('# %s: p99 %.0f us, without it %.0f us: %.1f times' %
+          (attack.__name__, busy, quiet, busy / quiet), flush=True)
+    if os.environ.get('VXHS_COUNTED'):
+        check(busy <= 2 * quiet, '%s: p99 is %.1f times what it was' %
+              (attack.__name__, busy / quiet))
