@@ -473,6 +473,24 @@ def tls_1_2():
 
 
 @test
+def no_group_that_costs_the_server_much():
+    """A handshake of FFDHE8192 would keep its thread for 300 ms."""
+    d = server()
+    for group in ('ffdhe2048', 'ffdhe8192'):
+        before = len(d.log())
+        with TlsPipe(d, '-groups', group, '-cert', lab().client.cert,
+                     '-key', lab().client.key) as pipe:
+            equal(pipe.sock.recv(1), b'', group)
+        eventually(lambda: 'TLS is refused: ' in d.log()[before:],
+                   'nobody was refused')
+    for group in ('X25519', 'P-256', 'P-384', 'P-521', 'X448'):
+        with TlsPipe(d, '-groups', group, '-cert', lab().client.cert,
+                     '-key', lab().client.key) as pipe:
+            equal(V34Client(d.addr, d.port, sock=pipe.sock).stat(),
+                  (0, 64 << 20), group)
+
+
+@test
 def no_tls_at_all():
     d = server()
     before = len(d.log())

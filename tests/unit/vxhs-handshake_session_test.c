@@ -403,6 +403,21 @@ static void test_old_tls(void **state)
 	identity_free_all(list);
 }
 
+/* A server may not choose a group that keeps us from the others for long. */
+static void test_costly_groups(void **state)
+{
+	struct identity *list = load_x509("host", "");
+
+	(void)state;
+	assert_int_not_equal(shake(list, "server.example",
+				   SERVER_TLS13 ":-GROUP-ALL:+GROUP-FFDHE8192",
+				   &server, NULL), 0);
+	assert_int_equal(shake(list, "server.example",
+			       SERVER_TLS13 ":-GROUP-ALL:+GROUP-SECP384R1",
+			       &server, NULL), 0);
+	identity_free_all(list);
+}
+
 static void test_psk(void **state)
 {
 	static const char good[] = "host:30313233343536373839616263646566\n";
@@ -564,6 +579,7 @@ int main(void)
 		cmocka_unit_test(test_server_is_not_believed),
 		cmocka_unit_test(test_server_does_not_believe),
 		cmocka_unit_test(test_old_tls),
+		cmocka_unit_test(test_costly_groups),
 		cmocka_unit_test(test_psk),
 		cmocka_unit_test(test_no_tls_at_all),
 		cmocka_unit_test(test_warnings),
