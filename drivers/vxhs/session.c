@@ -198,9 +198,6 @@ static int vxhs_session_negotiate(struct vxhs_session *session,
 	}
 	if (rule)
 		return vxhs_session_rule_error(rule, extack);
-	ret = vxhs_session_check_digests(session, features, extack);
-	if (ret)
-		return ret;
 
 	if (!version) {
 		if (session->dialect == VXHS_DIALECT_NATIVE) {
@@ -214,8 +211,11 @@ static int vxhs_session_negotiate(struct vxhs_session *session,
 				       "server speaks only QNIO v34, which does not verify what TLS protects; use --allow-unverified");
 			return -EPROTO;
 		}
-		return 0;
+		return vxhs_session_check_digests(session, 0, extack);
 	}
+	ret = vxhs_session_check_digests(session, features, extack);
+	if (ret)
+		return ret;
 
 	lock_sock(lane->sock->sk);
 	ret = vxhs_receive_is_idle(lane) ? 0 : -EPROTO;
