@@ -42,6 +42,9 @@
 /* How long what is on the wire may still be answered before a forced detach. */
 #define VXHS_FORCE_WAIT		(HZ / 2)
 
+/* How many reasons are told meanwhile. */
+#define VXHS_REPORTS		4
+
 /* How often to look whether lanes have drained. */
 #define VXHS_DRAIN_POLL		(HZ / 50 + 1)
 
@@ -373,6 +376,8 @@ static void vxhs_recovery_begins(struct vxhs_session *session)
 			READ_ONCE(session->policy.replay_delay_ms));
 	session->down_since = jiffies;
 	session->next_report = jiffies + VXHS_REPORT;
+	session->reports = 0;
+	memset(session->reported, 0, sizeof(session->reported));
 	session->tried = 0;
 	if (time_after(jiffies, session->live_since + VXHS_STEADY))
 		session->attempts = 0;
@@ -884,20 +889,36 @@ static bool vxhs_recovery_give_up(struct vxhs_session *session,
 	return ours;
 }
 
+/* @fixed: @message is a constant. */
 static void vxhs_recovery_report(struct vxhs_session *session,
-				 const char *message)
+				 const char *message, bool fixed)
 {
+	const char *reason = fixed ? message : NULL;
 	struct sockaddr_storage portal;
+	unsigned int index;
+	bool news;
 
-	if (session->attempts &&
-	    time_before(jiffies, session->next_report))
-		return;
-	session->next_report = jiffies + VXHS_REPORT;
 	spin_lock_irq(&session->state_lock);
-	portal = session->key.portal[session->current_portal];
+	index = session->current_portal;
+	portal = session->key.portal[index];
 	spin_unlock_irq(&session->state_lock);
+	if (reason)
+		WRITE_ONCE(session->reason, reason);
+
+	/* Seldom, but a new reason is news, unless they take turns. */
+	mutex_lock(&session->lanes_lock);
+	news = reason && reason != session->reported[index] &&
+	       session->reports++ < VXHS_REPORTS;
+	session->reported[index] = reason;
+	if (time_after_eq(jiffies, session->next_report))
+		session->reports = 0;
+	else if (session->attempts && !news)
+		goto out;
+	session->next_report = jiffies + VXHS_REPORT;
 	pr_warn("%s: portal %pISpc: %s; trying on\n", session->host, &portal,
 		message ?: "does not answer");
+out:
+	mutex_unlock(&session->lanes_lock);
 }
 
 /* One attempt at the first lane of a new epoch. */
@@ -917,7 +938,8 @@ static int vxhs_recovery_try_epoch(struct vxhs_session *session)
 	mutex_unlock(&session->commands);
 	if (ret) {
 		vxhs_session_event(session, VXHS_SESSION_LOGIN_FAILED);
-		vxhs_recovery_report(session, extack._msg);
+		vxhs_recovery_report(session, extack._msg,
+				     extack._msg != extack._msg_buf);
 		return ret;
 	}
 	vxhs_session_event(session, VXHS_SESSION_LOGGED_IN);
@@ -940,7 +962,7 @@ static int vxhs_recovery_try_epoch(struct vxhs_session *session)
 			return 0;
 		vxhs_recovery_report(session, ret == -EAGAIN ?
 				     "it does not hold the vdisks yet" :
-				     READ_ONCE(lane->reason));
+				     READ_ONCE(lane->reason), true);
 	}
 	return ret;
 }

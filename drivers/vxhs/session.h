@@ -103,6 +103,8 @@ struct vxhs_session_policy {
  * @down_since: when it was last LIVE, jiffies
  * @live_since: since when it is, jiffies
  * @next_report: when to say again that no portal works, jiffies
+ * @reports: how often it was said before that, for another reason
+ * @reported: the reason, by portal
  * @attempts: how often the portals were tried in vain
  * @tried: how many of them in this round
  * @round: of OPENs, for disk->round
@@ -159,6 +161,8 @@ struct vxhs_session {
 	unsigned long		down_since;
 	unsigned long		live_since;
 	unsigned long		next_report;
+	unsigned int		reports;
+	const char		*reported[VXHS_MAX_PORTALS];
 	unsigned int		attempts;
 	unsigned int		tried;
 	unsigned int		round;

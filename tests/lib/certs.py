@@ -19,11 +19,13 @@ def certtool(*args):
 class Cert:
     """The paths of a certificate and its key."""
 
-    def __init__(self, directory, name):
+    def __init__(self, directory, name, key=None):
         self.name = name
         self.cert = os.path.join(directory, name + '.pem')
-        self.key = os.path.join(directory, name + '.key')
+        self.key = key or os.path.join(directory, name + '.key')
         self.template = os.path.join(directory, name + '.cfg')
+        if key:
+            return
         certtool('--generate-privkey', '--key-type=ecdsa',
                  '--curve=secp256r1', '--outfile', self.key)
         os.chmod(self.key, 0o600)
@@ -36,8 +38,8 @@ class Cert:
 
 
 class Authority(Cert):
-    def __init__(self, directory, name='ca'):
-        super().__init__(directory, name)
+    def __init__(self, directory, name='ca', key=None):
+        super().__init__(directory, name, key)
         self.directory = directory
         self.fill('cn = "%s"' % name, 'ca', 'cert_signing_key',
                   'crl_signing_key', 'expiration_days = 30')
@@ -45,9 +47,10 @@ class Authority(Cert):
                  '--template', self.template, '--outfile', self.cert)
 
     def issue(self, file, cn=None, dns=None, server=False, lines=(),
-              days='expiration_days = 10'):
-        """A certificate that this authority has signed."""
-        c = Cert(self.directory, file)
+              days='expiration_days = 10', key=None):
+        """A certificate that this authority has signed; for a key that there
+        is, which saves time, or a new one."""
+        c = Cert(self.directory, file, key)
         text = ['signing_key', 'tls_www_server' if server else
                 'tls_www_client', days, *lines]
         if cn:
