@@ -226,15 +226,19 @@ def attaches_that_fail():
     equal(nl.disks(), [])
 
 
-@test
-def each_allocation_of_an_attach_fails_once():
+def failslab():
     if not os.path.exists('/sys/kernel/debug/failslab'):
         skip('no failslab')
-    nl, d = netlink(), native()
     for name, value in (('ignore-gfp-wait', 'N'), ('verbose', '0'),
                         ('times', '-1'), ('probability', '0')):
         with open('/sys/kernel/debug/failslab/' + name, 'w') as file:
             file.write(value)
+
+
+@test
+def each_allocation_of_an_attach_fails_once():
+    failslab()
+    nl, d = netlink(), native()
     failed = passed = 0
     step = n = 1
     end = time.monotonic() + 120
@@ -266,6 +270,34 @@ def each_allocation_of_an_attach_fails_once():
     equal(nl.disks(), [])
     index = nl.attach(d, 'm')
     nl.detach(index)
+
+
+@test
+def each_allocation_before_an_attach_is_answered_later_fails_once():
+    failslab()
+    netlink()
+    failed = n = 0
+    still = False
+    while not still:
+        n += 1
+        # A peer name that is new, for it is kept.
+        request = genl.nest(
+            genl.A_DISK, genl.attr(genl.D_VDISK, 'd'),
+            genl.attr(genl.D_HOST_ID, genl.HOST_ID)) + genl.nest(
+                genl.A_SESSION, genl.attr(genl.S_HOST, 'h'),
+                genl.attr(genl.S_TLS, 1),
+                genl.attr(genl.S_TLS_PEERNAME, 'server%d' % n),
+                genl.portal('127.0.0.1', 1))
+        nl = genl.Genl()
+        genl.fail_nth(n)
+        try:
+            nl.call(genl.ATTACH, request)
+        except OSError as exc:
+            failed += exc.errno != errno.ECONNREFUSED
+        still = genl.fail_nth(0)
+        nl.close()
+    print('# %d allocations: %d attaches failed' % (n, failed))
+    check(failed > 5, 'only %d attaches failed' % failed)
 
 
 @test

@@ -233,6 +233,33 @@ def x509():
 
 
 @test
+def what_is_shown():
+    d = server()
+    first = attach(d, 'disk0')
+    second = attach(d, 'mem', '--identity', 'default')
+    one, two = show(first)['session'], show(second)['session']
+    check(one['id'] != two['id'], 'another identity shares the session')
+    cipher = one['tls']['cipher']
+    check(re.fullmatch(r'1\.3 (AES-(128|256)-GCM|CHACHA20-POLY1305)', cipher),
+          cipher)
+    equal(one['tls'], {'cipher': cipher, 'peername': NAME, 'identity': None,
+                       'allow_unverified': False})
+    equal(two['tls']['identity'], 'default')
+    text = vxhsctl('show', second)[0]
+    for line in ('tls: +' + cipher, 'tls peer name: +' + NAME,
+                 'tls identity: +default'):
+        check(re.search('^%s$' % line, text, re.M), text)
+    for line in vxhsctl('list')[0].split('\n')[1:-1]:
+        check(line.endswith(' yes'), line)
+    equal(sh('cat /sys/block/%s/vxhs/tls' % os.path.basename(first)),
+          cipher + '\n')
+    settle()
+    detach(second)
+    detach(first)
+    vm.gone(d)
+
+
+@test
 def psk():
     path = os.path.join(lab().dir, 'host1.psk')
     with serve(tls='psk', tls_cert=None, tls_key=None, tls_ca=None,
