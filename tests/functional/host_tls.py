@@ -8,6 +8,7 @@ not looked at: `tests/vm/run -- tests/functional/vm_tls.py` does that."""
 
 import errno
 import json
+import math
 import os
 import random
 import signal
@@ -488,6 +489,47 @@ def no_group_that_costs_the_server_much():
                      '-key', lab().client.key) as pipe:
             equal(V34Client(d.addr, d.port, sock=pipe.sock).stat(),
                   (0, 64 << 20), group)
+
+
+def key_with_long_exponent():
+    """A self-signed certificate; who checks what its key has signed raises
+    to a power as long as the modulus."""
+    c = Cert.__new__(Cert)
+    c.key, c.cert = (os.path.join(tmpdir(), name) for name in ('key', 'cert'))
+    p, q = (int(subprocess.run(['openssl', 'prime', '-generate', '-bits',
+                                '1024'], stdout=subprocess.PIPE,
+                               check=True).stdout) for _ in range(2))
+    phi = (p - 1) * (q - 1)
+    e = phi - 2
+    while math.gcd(e, phi) != 1:
+        e -= 1
+    d = pow(e, -1, phi)
+    conf = c.key + '.cnf'
+    with open(conf, 'w') as file:
+        file.write('asn1 = SEQUENCE:key\n[key]\n')
+        for i, x in enumerate((0, p * q, e, d, p, q, d % (p - 1), d % (q - 1),
+                               pow(q, -1, p))):
+            file.write('f%d = INTEGER:0x%x\n' % (i, x))
+    subprocess.run(['openssl', 'asn1parse', '-genconf', conf, '-noout', '-out',
+                    c.key + '.der'], check=True)
+    subprocess.run(['openssl', 'rsa', '-inform', 'DER', '-in', c.key + '.der',
+                    '-out', c.key], stderr=subprocess.DEVNULL, check=True)
+    subprocess.run(['openssl', 'req', '-x509', '-key', c.key, '-subj', '/CN=x',
+                    '-out', c.cert], check=True)
+    return c
+
+
+@test
+def no_signature_that_takes_long_to_check():
+    """GnuTLS checks it before anybody has looked at whose it is."""
+    d = server()
+    costly = key_with_long_exponent()
+    before = len(d.log())
+    with TlsPipe(d, '-cert', costly.cert, '-key', costly.key) as pipe:
+        equal(pipe.sock.recv(1), b'')
+    eventually(lambda: 'refused: the key of its certificate' in
+               d.log()[before:], lambda: d.log()[before:])
+    client(d).logout()
 
 
 @test

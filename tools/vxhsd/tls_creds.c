@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/proof.h"
 #include "tls.h"
 
 /*
@@ -247,6 +248,7 @@ gnutls_session_t tls_session(const struct tls_creds *creds, struct err *err)
 		gnutls_certificate_server_set_request(session,
 						      GNUTLS_CERT_REQUIRE);
 	gnutls_handshake_set_max_packet_length(session, HANDSHAKE_MAX);
+	proof_limit(session);
 	gnutls_session_set_ptr(session, err);
 	gnutls_db_set_ptr(session, (void *)creds);
 	return session;
