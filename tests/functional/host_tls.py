@@ -873,6 +873,16 @@ def who_is_revoked_is_cut():
 
 
 @test
+def the_server_ends_while_it_looks_at_who_is_there():
+    """SIGTERM right after SIGHUP, with many certificates to look at."""
+    with start(lab().config(LISTS)) as d:
+        socks = [connect(d, lab().client) for _ in range(150)]
+        reload(d, DONE)
+    for sock in socks:
+        sock.close()
+
+
+@test
 def what_is_bad_changes_nothing():
     path = lab().config(LISTS)
     old = lab().ca.issue('oldserver', dns=NAME, server=True, days='expiration_'

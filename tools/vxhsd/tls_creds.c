@@ -163,7 +163,10 @@ struct tls_creds *tls_creds_load(const struct tls_spec *spec, struct err *err)
 	return NULL;
 }
 
-/** tls_creds_use - for handshakes that begin from now on; takes @creds */
+/**
+ * tls_creds_use - for handshakes that begin from now on
+ * @creds: taken; NULL when nobody will ask for them any more
+ */
 void tls_creds_use(struct tls_creds *creds)
 {
 	struct tls_creds *old;

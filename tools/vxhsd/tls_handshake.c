@@ -466,5 +466,4 @@ void tls_stop(void)
 	pthread_join(tls.thread, NULL);
 	close(tls.epoll);
 	close(tls.wake);
-	tls_creds_use(NULL);
 }
