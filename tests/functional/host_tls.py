@@ -993,6 +993,36 @@ def the_audit_has_everything():
             x.close()
 
 
+@test
+def the_audit_is_not_flooded():
+    """By somebody who has no right and asks again and again; nor does he
+    hide anything by that."""
+    path = os.path.join(tmpdir(), 'audit.json')
+    with start(lab().config(LISTS, audit=path)) as d:
+        began = time.monotonic()
+        bad = client(d, 'b', third(), kato=60000)
+        good = client(d, 'a', kato=60000)
+        for i in range(60):
+            tags = [bad.send(vxhs.OPEN, vxhs.open_body('v%d-%d' % (i, j), RO))
+                    for j in range(100)]
+            for tag in tags:
+                equal(bad.wait(tag)[0].status, NOT_FOUND)
+        equal(status_of(bad, 'b', RO), OK)
+        equal(status_of(good, 'a', RW), OK)
+        for who, vdisk in (('third', 'b'), ('client.example', 'a')):
+            eventually(lambda: [e for e in events(path)
+                                if e['event'] == 'open' and
+                                e['identity'] == who and e['vdisk'] == vdisk],
+                       'the OPEN of %s is missing' % who)
+        seen = len([e for e in events(path) if e['event'] == 'denied'])
+        check(2000 <= seen <= 2002 + 50 * (time.monotonic() - began),
+              '%d lines of 6000 denials' % seen)
+        eventually(lambda: 'events are missing in the audit' in d.log(),
+                   'it does not say so')
+        bad.close()
+        good.close()
+
+
 def umask():
     mask = os.umask(0)
     os.umask(mask)
@@ -1019,6 +1049,8 @@ def bad_configurations():
     with open(open_key, 'w') as out, open(cert.key) as key:
         out.write(key.read())
     os.chmod(open_key, 0o644)
+    fifo = os.path.join(tmpdir(), 'fifo')
+    os.mkfifo(fifo)
     old = ca.issue('oldserver', dns=NAME, server=True, days='expiration_'
                    'date = "2020-01-02 00:00:00"', lines=(
                        'activation_date = "2020-01-01 00:00:00"',))
@@ -1043,6 +1075,7 @@ def bad_configurations():
             (psk_config(psk_file('a:%s\n' % ('11' * 32), 0o604)),
              'mode is 604'),
             (lab().config(audit='/nonexistent/x'), 'audit file'),
+            (lab().config(audit=fifo), 'audit file', fifo),
             (psk_config(psk_file('a:1234\n')), ':1: the key of a'),
             (psk_config(psk_file('\na b:%s\n' % ('1' * 32))), ':2: '),
             (psk_config(psk_file('a:%s\n' % ('g' * 32))), 'hexadecimal'),
