@@ -237,6 +237,8 @@ static int end(const sigset_t *signals)
 		_exit(exports_sync() ? 0 : 1);
 	}
 	loops_stop();
+	/* Until then connections are looked at after a SIGHUP. */
+	tls_creds_use(NULL);
 	sessions_close();
 	audit_stop();
 	ok = exports_sync();
