@@ -213,9 +213,9 @@ class Load(threading.Thread):
 @test
 def x509():
     d = server()
-    device = attach(d, 'disk0', '--lanes', 3)
-    equal(show(device)['session']['lanes_up'], 3)
-    equal(d.log().count('it is client.example, '), 3, 'identities in the log')
+    device = attach(d, 'disk0', '--lanes', 3, '--poll-lanes', 1)
+    equal(show(device)['session']['lanes_up'], 4)
+    equal(d.log().count('it is client.example, '), 4, 'identities in the log')
     with Raw(device) as raw:
         data = random.Random(1).randbytes(1 << 20)
         raw.write(data)
@@ -224,6 +224,9 @@ def x509():
         raw.flush()
     sh('fio --name=v --filename=%s --direct=1 --rw=randrw --bsrange=512-128k '
        '--iodepth=32 --ioengine=io_uring --size=2M --verify=crc32c' % device)
+    # Who polls finds nothing himself, but what he waits for comes.
+    sh('fio --name=p --filename=%s --direct=1 --rw=randrw --bs=4k --hipri '
+       '--iodepth=4 --ioengine=io_uring --size=256k' % device)
     other = attach(d, 'mem')
     equal(show(other)['session']['id'], show(device)['session']['id'])
     settle()
