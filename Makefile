@@ -200,7 +200,7 @@ bench:
 	@$(MAKE) --no-print-directory -s $(B)/bench/floor
 	@PATH="$$PATH:/usr/sbin:/sbin" tests/bench/bench.py $(if $(QUICK),--quick)
 
-# ROW: a row of tests/bench/cases.py; DIGESTS=1: with CRC32C.
+# ROW: a row of tests/bench/cases.py; DIGESTS=1: with CRC32C; TLS=1: with TLS.
 profile:
 	@tests/lib/setup.sh bench
 	@tests/bench/profile.py $(ROW) $(if $(DIGESTS),--digests) $(if $(TLS),--tls)
