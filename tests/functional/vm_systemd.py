@@ -222,6 +222,7 @@ def filesystems_are_unmounted_before_the_network_goes():
 
 
 PORT = 9998
+LOG = '/run/vxhsd.log'
 CONFIG = '''[server]
 listen = 127.0.0.1:%d
 tls = x509
@@ -264,6 +265,9 @@ def install_vxhsd(disk):
     sh('/lib/systemd/systemd-modules-load /etc/modules-load.d/vxhsd.conf')
     write(ETC + 'vxhsd.service', service())
     write(ETC + 'vxhsd.service.d/disk.conf', DROP_IN % disk)
+    # There is no journal here.
+    write(ETC + 'vxhsd.service.d/log.conf',
+          '[Service]\nStandardError=append:%s\n' % LOG)
     write('/etc/vxhs/vxhsd.conf', CONFIG % disk)
     ca = Authority(tmpdir())
     server = ca.issue('server', dns='localhost', server=True)
@@ -326,8 +330,7 @@ def vxhsd_in_its_sandbox():
     systemd = Systemd(tmpdir() + '/log')
     try:
         eventually(lambda: systemd.has('vxhsd.service'),
-                   lambda: 'it does not start: ' + systemd.ctl(
-                       'status', 'vxhsd').stdout, 120)
+                   lambda: 'it does not start: ' + sh('cat ' + LOG), 120)
         status = status_of(pid_of_vxhsd())
         uid = str(pwd.getpwnam('vxhsd').pw_uid)
         equal(status['Uid'].split(), [uid] * 4, 'its user')
@@ -361,12 +364,17 @@ def vxhsd_in_its_sandbox():
             equal(c.logout(), vxhs.OK, name)
         with open('/var/log/vxhs/audit.json') as file:
             check('"identity": "client"' in file.read(), 'no audit')
+        with open(LOG) as file:
+            check('not restricted' not in file.read(), 'it has no filter')
         done = systemd.ctl('start', 'vxhs-test-sandbox').returncode
         with open('/run/vxhs-test-sandbox.log') as file:
             said = file.read()
         print(said, end='')
         equal(done, 0, 'the tests in the sandbox')
         equal(len(re.findall('^ok ', said, re.M)), len(INSIDE), 'tests run')
+        denied = [line for line in sh('dmesg').splitlines()
+                  if 'type=1326' in line and 'vxhsd' in line]
+        equal(denied, [], 'system calls that are not on its list')
     finally:
         systemd.power_off()
         sh('losetup -d ' + disk)

@@ -21,6 +21,7 @@
  * @conns: its connections
  * @sessions: its sessions
  * @bytes: of payloads that wait for it, for us or for a disk; any thread
+ * @held: connections that wait for those bytes; any thread
  */
 struct client {
 	LIST_ENTRY(client) entry;
@@ -28,6 +29,7 @@ struct client {
 	unsigned int conns;
 	unsigned int sessions;
 	_Atomic size_t bytes;
+	atomic_uint held;
 };
 
 extern unsigned int client_max_conns;

@@ -181,8 +181,10 @@ static void stop_waiting(struct conn *c)
 {
 	if (c->wait == WAIT_MEMORY)
 		TAILQ_REMOVE(&c->loop->starved, c, wait_entry);
-	if (c->wait == WAIT_CLIENT)
+	if (c->wait == WAIT_CLIENT) {
 		TAILQ_REMOVE(&c->loop->held, c, wait_entry);
+		atomic_fetch_sub(&c->client->held, 1);
+	}
 	if (c->wait == WAIT_TURN)
 		TAILQ_REMOVE(&c->loop->resume, c, wait_entry);
 	c->wait = WAIT_NOT;
@@ -397,9 +399,8 @@ static const char *overdue(const struct conn *c, u64 now)
  */
 static const char *hoards(const struct conn *c, u64 now)
 {
-	if (c->life == CONN_CLOSING ||
-	    (TAILQ_EMPTY(&c->loop->starved) &&
-	     !client_full(c->client, CLIENT_BYTES_MIN)))
+	if (c->life == CONN_CLOSING || (TAILQ_EMPTY(&c->loop->starved) &&
+					!atomic_load(&c->client->held)))
 		return NULL;
 	if (c->send_armed && now - c->tx_since_us > SHORT_US)
 		return "it does not take its replies and memory is short";

@@ -65,6 +65,7 @@ void conn_starve(struct conn *c, size_t size)
 		atomic_store(c->rx_seen, RX_DEAF);
 	if (client_full(c->client, size)) {
 		c->wait = WAIT_CLIENT;
+		atomic_fetch_add(&c->client->held, 1);
 		TAILQ_INSERT_TAIL(&c->loop->held, c, wait_entry);
 	} else {
 		c->wait = WAIT_MEMORY;
