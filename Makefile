@@ -132,6 +132,54 @@ $(B)/bench/floor: tests/bench/floor.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(TOOL_CFLAGS) $(CFLAGS) $(CPPFLAGS) -o $@ $<
 
+## Fuzzers: libFuzzer's targets with sanitizers, the same for coverage, and
+## what lies to the driver in user-mode Linux.
+CLANG   ?= clang
+comma   := ,
+FUZZ_CFLAGS := -Itools/vxhsd $(TOOL_CFLAGS) -Wno-c2x-extensions -O1 -g \
+	       -fno-omit-frame-pointer
+FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_COVERAGE := -fprofile-instr-generate -fcoverage-mapping
+FUZZERS := wire conn
+wire_fuzz_SRC := tests/fuzz/wire_fuzz.c drivers/vxhs/wire.c
+wire_fuzz_LIBS := -lisal
+# sim.c stands for the rest.
+conn_fuzz_SRC := tests/fuzz/conn_fuzz.c tests/fuzz/sim.c \
+	$(filter-out tools/vxhsd/tls_% $(addprefix tools/vxhsd/,audit.c \
+		backend_file_open.c ktls.c listen.c log.c loop.c main.c), \
+		$(vxhsd_SRC))
+conn_fuzz_LIBS := -luring -linih -lisal -lpthread \
+	$(addprefix -Wl$(comma)--wrap=,now_us getrandom stat close shutdown \
+		setsockopt getpeername sendmsg malloc calloc realloc \
+		aligned_alloc strdup)
+# $(call fuzzer,TARGET)
+define fuzzer
+$(B)/fuzz/$(1)_fuzz: $$($(1)_fuzz_SRC:%.c=$(B)/fuzz/san/%.o)
+	$$(CLANG) $$(FUZZ_SANITIZE) -fsanitize=fuzzer -o $$@ $$^ \
+		$$($(1)_fuzz_LIBS)
+$(B)/fuzz/$(1)_cov: $$($(1)_fuzz_SRC:%.c=$(B)/fuzz/cov/%.o)
+	$$(CLANG) $$(FUZZ_COVERAGE) -fsanitize=fuzzer -o $$@ $$^ \
+		$$($(1)_fuzz_LIBS)
+endef
+$(foreach f,$(FUZZERS),$(eval $(call fuzzer,$(f))))
+$(B)/fuzz/san/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_CFLAGS) $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link \
+		-MMD -MP -c -o $@ $<
+$(B)/fuzz/cov/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_CFLAGS) $(FUZZ_COVERAGE) -MMD -MP -c -o $@ $<
+$(B)/fuzz/hostile: tests/fuzz/hostile.c drivers/vxhs/wire.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_CFLAGS) $(CFLAGS) -o $@ $(filter %.c,$^) -lisal
+$(B)/fuzz/hammer: tests/fuzz/hammer.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_CFLAGS) $(CFLAGS) -o $@ $< -luring
+-include $(shell find $(B)/fuzz -name '*.d' 2>/dev/null)
+
+.PHONY: fuzzers
+fuzzers: $(FUZZERS:%=$(B)/fuzz/%_fuzz) $(B)/fuzz/hostile $(B)/fuzz/hammer
+
 # For TLS on a host whose kernel has none.
 $(B)/softktls.so: tests/lib/softktls.c Makefile
 	@mkdir -p $(@D)
@@ -189,6 +237,18 @@ CHECKS := $(addprefix check-,build unit uml vm)
 $(CHECKS):
 	@tests/check.sh $(@:check-%=%)
 
+# So long for each target; those on the host run at the same time.
+MINUTES ?= 60
+.PHONY: fuzz
+fuzz:
+	@tests/lib/setup.sh check
+	@$(MAKE) --no-print-directory -s fuzzers $(FUZZERS:%=$(B)/fuzz/%_cov)
+	@tests/fuzz/run.sh $(MINUTES)
+	@PATH="$$PATH:/usr/sbin:/sbin" tests/uml/run \
+		--timeout $$(($(MINUTES) * 60 + 600)) -- env \
+		FUZZ_SECONDS=$$(($(MINUTES) * 60)) tests/uml/leak-check.sh \
+		tests/functional/uml_fuzz.py
+
 # HOURS of faults; SEED=N: another order of them.
 soak:
 	@tests/lib/setup.sh check
@@ -231,6 +291,7 @@ help:
 	@echo '    check-uml        KUnit and functional tests in user-mode Linux, with sanitizers'
 	@echo '    check-vm         functional tests in a VM of the stock Debian kernel'
 	@echo '  soak             faults under load for HOURS=n; results in build/soak'
+	@echo '  fuzz             each fuzzer for MINUTES=n: executions, coverage, findings'
 	@echo '  bench            vxhs beside NVMe/TCP and nbd: tables and plots in Documentation/performance;'
 	@echo '                   QUICK=1 takes 5 minutes, and writes to build/bench'
 	@echo '  profile          where ROW=randread-4k-qd32 spends its instructions, by function'

@@ -51,7 +51,7 @@ lint() { step "$1" 600 "$top/tests/lib/lint.sh" "$1"; }
 
 part_build() {
 	step tools 600 make -j"$(nproc)" tools asan unit-tests build/bench/floor \
-		build/softktls.so
+		build/softktls.so fuzzers
 	lint module
 	lint checkpatch
 	lint kernel-doc
@@ -74,6 +74,7 @@ part_unit() {
 		step "unit-$(basename "$test")" 300 \
 			env CMOCKA_MESSAGE_OUTPUT=TAP "$test"
 	done
+	step fuzz 300 tests/fuzz/run.sh check
 	for test in tests/functional/host_* tests/fault/host_*; do
 		step "$(basename "${test%.*}")" 600 \
 			env VXHSD="$top/build/asan/vxhsd" "$test"
@@ -122,7 +123,7 @@ guests_vm() {
 
 part_uml() {
 	step uml-kernel 3000 tests/uml/build.sh >&3
-	step uml-module 600 flock build/.lock make tools uml-module >&3
+	step uml-module 600 flock build/.lock make tools fuzzers uml-module >&3
 	guests_uml
 }
 

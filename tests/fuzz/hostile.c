@@ -35,7 +35,7 @@
 #define MAX_IO		131072u
 #define IN_SIZE		(MAX_IO + 1024)
 #define FRAME_MAX	(MAX_IO + 1024)
-#define BURST		8		/* events at once, at most */
+#define BURST		32		/* events at once, at most */
 
 enum state {
 	ST_STAT,		/* of a first epoch, as far as that is known */
@@ -400,6 +400,8 @@ static void break_lane(struct conn *c, enum state state, u8 *frame, size_t len,
 		/* That costs the epoch: more seldom. */
 		status = one_in(c, 8) ? VXHS_ST_NO_SESSION :
 			 one_in(c, 8) ? VXHS_ST_GOING_AWAY : VXHS_ST_STALE;
+		if (state == ST_OPEN || state == ST_RECOVERY_OPEN) /* final */
+			status = one_in(c, 8) ? status : VXHS_ST_AGAIN;
 		hdr->status = htole16((u16)status);
 		if (!hdr->payload_len)
 			hdr->payload_len = htole32(status);
@@ -438,40 +440,32 @@ static u16 odd_status(struct conn *c)
 	return odd[below(c, sizeof(odd) / sizeof(odd[0]))];
 }
 
-/* Wrong, but the lane lives on; false if there is no such thing here. */
-static bool bend(struct conn *c, enum state state, u8 *frame, size_t len)
+/* Wrong, but the lane lives on. */
+static void bend(struct conn *c, enum state state, u8 *frame, size_t len)
 {
 	struct vxhs_rsp_hdr *hdr = (void *)frame;
-	u32 payload = (u32)len - 32;
+	u32 payload = (u32)len - 32, kind = below(c, 3);
 
-	switch (below(c, 3)) {
-	case 0:		/* a status */
-		hdr->status = htole16(odd_status(c));
-		hdr->payload_len = 0;
-		hdr->payload_crc = 0;
-		fix_crc(c, hdr);
-		len = 32;
-		break;
-	case 1:		/* content, under a right CRC */
-		if (!payload || state == ST_LOGIN ||
-		    state == ST_RECOVERY_LOGIN || state == ST_OPEN ||
-		    state == ST_RECOVERY_OPEN)
-			return false;
+	if (kind == 1 && (state == ST_READ || state == ST_FLUSH)) {
+		/* Content, under a right CRC. */
 		flip(c, frame + 32, payload);
 		fix_payload_crc(c, hdr, frame + 32, payload);
-		break;
-	default:	/* content, under a wrong one */
-		if (state != ST_READ || !(c->features & VXHS_F_DATA_CRC))
-			return false;
+	} else if (kind == 2 && state == ST_READ &&
+		   (c->features & VXHS_F_DATA_CRC)) {
+		/* Under a wrong one. */
 		if (one_in(c, 2))
 			frame[32 + below(c, payload)] ^= 1;
 		else
 			hdr->payload_crc ^= htole32(1u << below(c, 32));
 		fix_crc(c, hdr);
-		break;
+	} else {
+		hdr->status = htole16(odd_status(c));
+		hdr->payload_len = 0;
+		hdr->payload_crc = 0;
+		fix_crc(c, hdr);
+		len = 32;
 	}
 	put_bad(c, state, frame, len);
-	return true;
 }
 
 /* A field of a body that is another, under a right CRC. */
@@ -517,7 +511,7 @@ static void answer(struct conn *c, enum state state, u8 *frame, size_t len,
 		   const u8 *asked, size_t asked_len)
 {
 	bool body = state <= ST_RECOVERY_OPEN;
-	u32 fatal = body ? 12 : state == ST_PING ? 3 : 24;
+	u32 fatal = body ? 12 : state == ST_PING ? 3 : 64;
 
 	if (state == ST_CLOSE || state == ST_LOGOUT)
 		fatal = 2;
@@ -526,7 +520,7 @@ static void answer(struct conn *c, enum state state, u8 *frame, size_t len,
 		return;
 	}
 	if ((c->features & VXHS_F_EVENTS) && state != ST_LOGIN &&
-	    state != ST_RECOVERY_LOGIN && one_in(c, 5)) {
+	    state != ST_RECOVERY_LOGIN && one_in(c, 24)) {
 		u32 n = 1 + below(c, BURST);
 
 		while (n--)
@@ -540,10 +534,10 @@ static void answer(struct conn *c, enum state state, u8 *frame, size_t len,
 		bend_body(c, state, frame, len);
 		return;
 	}
-	if ((body ? one_in(c, 12) : one_in(c, 2)) &&
-	    state != ST_PING && bend(c, state, frame, len))
-		return;
-	put_good(c, frame, len);
+	if (state != ST_PING && (body ? one_in(c, 24) : one_in(c, 2)))
+		bend(c, state, frame, len);
+	else
+		put_good(c, frame, len);
 }
 
 /* Good answers */
@@ -779,7 +773,7 @@ static void v34_answer(struct conn *c, enum state state, u8 *frame,
 
 	if (!bad) {
 		put_good(c, frame, len);
-	} else if (one_in(c, stat ? 16 : 100)) {
+	} else if (one_in(c, stat ? 16 : 200)) {
 		v34_break(c, state, frame, len, asked, asked_len);
 	} else if (stat && one_in(c, 16)) {
 		stat_bend(c, state, frame, len);

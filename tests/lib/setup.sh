@@ -16,7 +16,7 @@ vm=("${build[@]}" "linux-image-$kernel" "linux-headers-$kernel" kmod bc
 check=("${vm[@]}" linux-source-6.12 sparse shellcheck libcmocka-dev perl
 	libssl-dev python3-yaml python3-jsonschema git ca-certificates
 	nbdkit nbd-client nftables man-db spin mdadm systemd python3-docutils
-	gnutls-bin)
+	gnutls-bin clang llvm libclang-rt-dev)
 bench=("${vm[@]}" nbdkit nbd-client nvme-cli nftables ethtool gnuplot-nox
 	linux-perf)
 
