@@ -7,6 +7,7 @@ what the kernel would do (tests/lib/softktls.c), and what only a kernel does is
 not looked at: `tests/vm/run -- tests/functional/vm_tls.py` does that."""
 
 import errno
+import itertools
 import json
 import os
 import random
@@ -21,6 +22,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
+from attack import Attack, compare
 from certs import Authority, Cert, certtool
 from harness import (TOP, Vxhsd, binary, check, equal, eventually, main,
                      run_vxhsd, test, tmpdir)
@@ -668,6 +670,33 @@ def who_only_says_what_is_skipped_holds_up_nobody():
             eventually(lambda: '127.0.0.8' in d.log()[before:],
                        lambda: 'not said in: ' + d.log()[before:])
             check('took too long' not in d.log()[before:], 'only by its time')
+
+
+def attack_handshakes(d, begun):
+    """Each costs the server a signature, and this side nothing."""
+    first = bytes(hello(lab().client)[3])
+    socks = []
+    for n in itertools.count():
+        sock = vxhs.connect(d.addr, d.port, source='127.0.0.2')
+        try:
+            sock.sendall(first)
+        except ConnectionError:
+            pass
+        socks.append(sock)
+        if len(socks) > 40:
+            socks.pop(0).close()
+        if n == 400:
+            begun()
+
+
+@test
+def handshakes_without_end():
+    d = server()
+    lab()       # not in each process
+    compare(attack_handshakes, d, lambda: client(d, kato=60000), 'disk0')
+    with Attack(attack_handshakes, d):
+        eventually(lambda: 'too many handshakes of its address in a short '
+                   'time' in d.log(), 'nobody was refused')
 
 
 @test

@@ -10,7 +10,9 @@ import time
 import traceback
 
 from harness import check, equal
-from vxhs import OK, RW_SHARED
+from vxhs import OK, RW_SHARED, Closed
+
+COUNTED = os.environ.get('VXHS_COUNTED')
 
 
 class Attack:
@@ -53,15 +55,29 @@ def p99(make, name, n=600):
     return sorted(took)[n * 99 // 100] * 1e6
 
 
+def warm_up(make, name):
+    """What was never used comes from the host's disk, and while a machine
+    whose time is a count of instructions waits for that, its next timer
+    goes off: whatever it is, it is too late."""
+    for _ in range(20):
+        try:
+            p99(make, name, 100)
+            return
+        except (Closed, OSError):
+            if not COUNTED:
+                raise
+    raise AssertionError('nobody is served')
+
+
 def compare(attack, d, make, name):
     """That another client is served is checked; how fast, only where time is
     a count of instructions."""
-    p99(make, name, 100)
+    warm_up(make, name)
     quiet = p99(make, name)
     with Attack(attack, d):
         busy = p99(make, name)
     print('# %s: p99 %.0f us, without it %.0f us: %.1f times' %
           (attack.__name__, busy, quiet, busy / quiet), flush=True)
-    if os.environ.get('VXHS_COUNTED'):
+    if COUNTED:
         check(busy <= 2 * quiet, '%s: p99 is %.1f times what it was' %
               (attack.__name__, busy / quiet))

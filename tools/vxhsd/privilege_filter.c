@@ -22,6 +22,7 @@ static const int allowed[] = {
 	SCMP_SYS(alarm), SCMP_SYS(setitimer), SCMP_SYS(restart_syscall),
 	SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(set_robust_list),
 	SCMP_SYS(rseq), SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(setpriority),
 	SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(tgkill),
 	SCMP_SYS(gettid), SCMP_SYS(getpid), SCMP_SYS(mmap), SCMP_SYS(munmap),
 	SCMP_SYS(mprotect), SCMP_SYS(mremap), SCMP_SYS(madvise),
