@@ -36,13 +36,17 @@ struct soft {
 	int inner;
 	struct way tx;
 	struct way rx;
-	struct sockaddr_storage peer;
-	socklen_t peer_len;
-	unsigned int ways;
 	int refs;
 };
 
+struct peer {
+	struct sockaddr_storage addr;
+	socklen_t len;
+};
+
+/* Until the keys are there; then a soft belongs to its two threads. */
 static struct soft *softs[MAX_FD];
+static struct peer peers[MAX_FD];
 
 static int real_setsockopt(int fd, int level, int name, const void *value,
 			   socklen_t len)
@@ -245,14 +249,12 @@ static int go(struct soft *s, int fd)
 
 static int begin(int fd)
 {
-	struct soft *s = calloc(1, sizeof(*s));
+	struct peer peer = { .len = sizeof(peer.addr) };
 
-	s->peer_len = sizeof(s->peer);
-	if (real_getpeername(fd, (struct sockaddr *)&s->peer, &s->peer_len)) {
-		free(s);
+	if (real_getpeername(fd, (struct sockaddr *)&peer.addr, &peer.len))
 		return -1;	/* ENOTCONN, as the kernel says */
-	}
-	softs[fd] = s;
+	peers[fd] = peer;
+	softs[fd] = calloc(1, sizeof(*softs[fd]));
 	return 0;
 }
 
@@ -261,10 +263,10 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 	struct soft *s = fd >= 0 && fd < MAX_FD ? softs[fd] : NULL;
 	int ret;
 
-	if (level == SOL_TLS && s && !s->ways) {
+	if (level == SOL_TLS && s) {
 		ret = set_way(name == TLS_TX ? &s->tx : &s->rx, value);
 		if (!ret && s->rx.aead && s->tx.aead) {
-			s->ways = 2;
+			softs[fd] = NULL;
 			ret = go(s, fd);
 		}
 		if (ret)
@@ -279,12 +281,11 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 
 int getpeername(int fd, struct sockaddr *sa, socklen_t *len)
 {
-	struct soft *s = fd >= 0 && fd < MAX_FD ? softs[fd] : NULL;
 	int ret = real_getpeername(fd, sa, len);
 
-	if (s && !ret && sa->sa_family == AF_UNIX) {
-		memcpy(sa, &s->peer, s->peer_len);
-		*len = s->peer_len;
+	if (!ret && sa->sa_family == AF_UNIX && fd < MAX_FD && peers[fd].len) {
+		memcpy(sa, &peers[fd].addr, peers[fd].len);
+		*len = peers[fd].len;
 	}
 	return ret;
 }
