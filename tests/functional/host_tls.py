@@ -427,6 +427,9 @@ def certificates_with_odd_names():
         check('it is %s, ' % who in d.log()[before:], d.log()[before:])
     refused(d, 'could be an identity', lab().ca.issue(
         'long', cn='g', dns='h' * 60 + ('.' + 'h' * 60) * 4))
+    # To take apart what is allowed to be longer keeps others waiting.
+    refused(d, 'size is too large', lab().ca.issue(
+        'huge', cn='g', lines=['uri = "http://%s"' % ('x' * 1000)] * 20))
 
 
 @test
@@ -598,7 +601,12 @@ def send_until_closed(sock, first, again):
 @test
 def who_only_says_what_is_skipped_holds_up_nobody():
     """Records that TLS has an endpoint ignore, as fast as they can be sent."""
-    d = server()
+    # Of its own: what it says must not be among what is left out.
+    with start(lab().config(), 'disk0=memory,size=1M,allow=*:rw') as d:
+        skip_all(d)
+
+
+def skip_all(d):
     for record in (b'\x14\x03\x03\x00\x01\x01',      # change_cipher_spec
                    b'\x15\x03\x03\x00\x02\x01\x5a'):  # warning: user_canceled
         for hello in (client_hello(), b''):
