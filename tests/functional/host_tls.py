@@ -429,6 +429,9 @@ def certificates_with_odd_names():
         check('it is %s, ' % who in d.log()[before:], d.log()[before:])
     refused(d, 'could be an identity', lab().ca.issue(
         'long', cn='g', dns='h' * 60 + ('.' + 'h' * 60) * 4))
+    # To take apart what is allowed to be longer keeps others waiting.
+    refused(d, 'size is too large', lab().ca.issue(
+        'huge', cn='g', lines=['uri = "http://%s"' % ('x' * 1000)] * 20))
 
 
 @test
@@ -1114,6 +1117,19 @@ def the_audit_has_everything():
         equal(c.login(), DENIED)
         wait_for(event='denied', identity='client.example',
                  session='%016x' % 0x1234)
+        v = V34Client(d.addr, d.port, 'a', sock=connect(d, lab().other))
+        equal(v.read(0, 512)[0], 0)
+        wait_for(event='open', identity='other', vdisk='a')
+        check(v.write(0, bytes(512)), 'a WRITE without a right')
+        wait_for(event='denied', identity='other', vdisk='a',
+                 why='no right to write')
+        for op, name, why in ((vxhs.V34_STAT, 'c', 'no right'),
+                              (vxhs.V34_READY, 'z', 'no such vdisk')):
+            v.call(op, target=name)
+            wait_for(event='denied', identity='other', vdisk=name, why=why)
+        check(v.read(0, 512, target='y')[0], 'a READ of nothing')
+        wait_for(event='denied', identity='other', vdisk='y')
+        v.close()
         # Moved away by logrotate, then told.
         os.rename(path, path + '.1')
         lab().ca.revoke(crl, third())

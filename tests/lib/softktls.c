@@ -36,14 +36,17 @@ struct soft {
 	int inner;
 	struct way tx;
 	struct way rx;
-	struct sockaddr_storage peer;
-	socklen_t peer_len;
-	int begun;
-	unsigned int ways;	/* whose threads run */
 	int refs;
 };
 
+struct peer {
+	struct sockaddr_storage addr;
+	socklen_t len;
+};
+
+/* Until the keys are there; then a soft belongs to its two threads. */
 static struct soft *softs[MAX_FD];
+static struct peer peers[MAX_FD];
 
 static int real_setsockopt(int fd, int level, int name, const void *value,
 			   socklen_t len)
@@ -145,20 +148,13 @@ static int write_all(int fd, const unsigned char *buf, size_t len)
 
 static void put(struct soft *s)
 {
-	if (!__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL))
-		free(s);
-}
-
-/* One of the two threads has ended. */
-static void put_way(struct soft *s)
-{
-	if (!__atomic_sub_fetch(&s->ways, 1, __ATOMIC_ACQ_REL)) {
-		close(s->net);
-		close(s->inner);
-		gnutls_aead_cipher_deinit(s->tx.aead);
-		gnutls_aead_cipher_deinit(s->rx.aead);
-	}
-	put(s);
+	if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	close(s->net);
+	close(s->inner);
+	gnutls_aead_cipher_deinit(s->tx.aead);
+	gnutls_aead_cipher_deinit(s->rx.aead);
+	free(s);
 }
 
 /* Returns the type of a record, 0 if there is none any more. */
@@ -201,7 +197,7 @@ static void *receive(void *arg)
 		shutdown(s->inner, SHUT_RDWR);
 		shutdown(s->net, SHUT_RDWR);
 	}
-	put_way(s);
+	put(s);
 	return NULL;
 }
 
@@ -227,7 +223,7 @@ static void *transmit(void *arg)
 	}
 	shutdown(s->net, SHUT_RDWR);
 	shutdown(s->inner, SHUT_RDWR);
-	put_way(s);
+	put(s);
 	return NULL;
 }
 
@@ -243,7 +239,7 @@ static int go(struct soft *s, int fd)
 	if (s->net < 0 || dup3(pair[0], fd, O_CLOEXEC) < 0)
 		return -1;
 	close(pair[0]);
-	s->refs = 3;
+	s->refs = 2;
 	if (pthread_create(&thread, NULL, receive, s) ||
 	    pthread_detach(thread) ||
 	    pthread_create(&thread, NULL, transmit, s))
@@ -253,18 +249,12 @@ static int go(struct soft *s, int fd)
 
 static int begin(int fd)
 {
-	struct soft *s = calloc(1, sizeof(*s));
+	struct peer peer = { .len = sizeof(peer.addr) };
 
-	s->peer_len = sizeof(s->peer);
-	if (real_getpeername(fd, (struct sockaddr *)&s->peer, &s->peer_len)) {
-		free(s);
+	if (real_getpeername(fd, (struct sockaddr *)&peer.addr, &peer.len))
 		return -1;	/* ENOTCONN, as the kernel says */
-	}
-	/* It stays until the number is another's: its address may be asked. */
-	s->refs = 1;
-	if (softs[fd])
-		put(softs[fd]);
-	softs[fd] = s;
+	peers[fd] = peer;
+	softs[fd] = calloc(1, sizeof(*softs[fd]));
 	return 0;
 }
 
@@ -273,11 +263,10 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 	struct soft *s = fd >= 0 && fd < MAX_FD ? softs[fd] : NULL;
 	int ret;
 
-	if (level == SOL_TLS && s && !s->begun) {
+	if (level == SOL_TLS && s) {
 		ret = set_way(name == TLS_TX ? &s->tx : &s->rx, value);
 		if (!ret && s->rx.aead && s->tx.aead) {
-			s->begun = 1;
-			s->ways = 2;
+			softs[fd] = NULL;
 			ret = go(s, fd);
 		}
 		if (ret)
@@ -292,12 +281,11 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 
 int getpeername(int fd, struct sockaddr *sa, socklen_t *len)
 {
-	struct soft *s = fd >= 0 && fd < MAX_FD ? softs[fd] : NULL;
 	int ret = real_getpeername(fd, sa, len);
 
-	if (s && !ret && sa->sa_family == AF_UNIX) {
-		memcpy(sa, &s->peer, s->peer_len);
-		*len = s->peer_len;
+	if (!ret && sa->sa_family == AF_UNIX && fd < MAX_FD && peers[fd].len) {
+		memcpy(sa, &peers[fd].addr, peers[fd].len);
+		*len = peers[fd].len;
 	}
 	return ret;
 }

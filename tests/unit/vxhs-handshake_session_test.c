@@ -105,7 +105,8 @@ static void put_pair(const char *name, const struct pair *pair)
 	gnutls_free(pem.data);
 }
 
-static void put_crl(void)
+static void put_crl(const char *name, const struct pair *issuer, long since,
+		    long until)
 {
 	static const unsigned char number = 5;
 	gnutls_x509_crl_t crl;
@@ -113,14 +114,14 @@ static void put_crl(void)
 
 	gnutls_x509_crl_init(&crl);
 	gnutls_x509_crl_set_version(crl, 2);
-	gnutls_x509_crl_set_this_update(crl, time(NULL) - DAY);
-	gnutls_x509_crl_set_next_update(crl, time(NULL) + DAY);
+	gnutls_x509_crl_set_this_update(crl, time(NULL) + since);
+	gnutls_x509_crl_set_next_update(crl, time(NULL) + until);
 	gnutls_x509_crl_set_number(crl, &number, 1);
 	gnutls_x509_crl_set_crt(crl, server.cert, time(NULL) - DAY);
-	assert_int_equal(gnutls_x509_crl_sign2(crl, ca.cert, ca.key,
+	assert_int_equal(gnutls_x509_crl_sign2(crl, issuer->cert, issuer->key,
 					       GNUTLS_DIG_SHA256, 0), 0);
 	gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, &pem);
-	put_file("crl.pem", pem.data, pem.size);
+	put_file(name, pem.data, pem.size);
 	gnutls_free(pem.data);
 	gnutls_x509_crl_deinit(crl);
 }
@@ -170,7 +171,9 @@ static int set_up(void **state)
 	put_pair("host", &host);
 	put_pair("stranger", &stranger);
 	put_pair("expired", &expired);
-	put_crl();
+	put_crl("crl.pem", &ca, -DAY, DAY);
+	put_crl("other-crl.pem", &other_ca, -DAY, DAY);
+	put_crl("old-crl.pem", &ca, -2 * DAY, -DAY);
 	return 0;
 }
 
@@ -456,6 +459,23 @@ static void test_server_is_not_believed(void **state)
 	identity_free_all(list);
 }
 
+/* One that revokes nothing must not look as if it did. */
+static void test_lists_of_others(void **state)
+{
+	struct identity *list;
+	char crl[128];
+
+	(void)state;
+	snprintf(crl, sizeof(crl), "crl = %s/other-crl.pem\n", dir);
+	assert_null(load_x509("host", crl));
+	/* What has ended does not keep the agent from its start. */
+	snprintf(crl, sizeof(crl), "crl = %s/old-crl.pem\n", dir);
+	list = load_x509("host", crl);
+	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &server,
+			       NULL), EKEYREJECTED);
+	identity_free_all(list);
+}
+
 static void test_server_does_not_believe(void **state)
 {
 	struct identity *list = load_x509("stranger", "");
@@ -687,6 +707,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_x509),
 		cmocka_unit_test(test_server_is_not_believed),
+		cmocka_unit_test(test_lists_of_others),
 		cmocka_unit_test(test_server_does_not_believe),
 		cmocka_unit_test(test_old_tls),
 		cmocka_unit_test(test_costly_signatures),

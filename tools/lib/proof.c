@@ -49,20 +49,22 @@ static bool key_is_cheap(gnutls_pubkey_t key)
 	}
 }
 
-static bool is_cheap(const gnutls_datum_t *der)
+/* Returns what is wrong, as GnuTLS says it. */
+static int check(const gnutls_datum_t *der)
 {
+	int ret = GNUTLS_E_CERTIFICATE_ERROR;
 	gnutls_x509_crt_t cert = NULL;
 	gnutls_pubkey_t key = NULL;
-	bool cheap;
 
-	cheap = !gnutls_x509_crt_init(&cert) && !gnutls_pubkey_init(&key) &&
-		!gnutls_x509_crt_import(cert, der, GNUTLS_X509_FMT_DER) &&
-		!gnutls_pubkey_import_x509(key, cert, 0) && key_is_cheap(key);
+	if (!gnutls_x509_crt_init(&cert) && !gnutls_pubkey_init(&key) &&
+	    !gnutls_x509_crt_import(cert, der, GNUTLS_X509_FMT_DER) &&
+	    !gnutls_pubkey_import_x509(key, cert, 0))
+		ret = key_is_cheap(key) ? 0 : PROOF_TOO_COSTLY;
 	if (key)
 		gnutls_pubkey_deinit(key);
 	if (cert)
 		gnutls_x509_crt_deinit(cert);
-	return cheap;
+	return ret;
 }
 
 /* The peer's signature is there and has not been looked at. */
@@ -78,7 +80,7 @@ static int look(gnutls_session_t session, unsigned int type, unsigned int when,
 	if (!incoming)
 		return 0;
 	certs = gnutls_certificate_get_peers(session, &n);
-	return certs && n && is_cheap(certs) ? 0 : PROOF_TOO_COSTLY;
+	return certs && n ? check(certs) : GNUTLS_E_CERTIFICATE_ERROR;
 }
 
 /**

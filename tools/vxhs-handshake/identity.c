@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,21 +40,67 @@ static int load_ca(struct identity *id, const struct identity_spec *spec,
 	return n > 0 ? 0 : -1;
 }
 
+/*
+ * One that the authorities have not signed would revoke nothing.  Its time is
+ * looked at with each handshake.
+ */
+static bool crls_are_signed(const gnutls_x509_crl_t *crls, unsigned int n,
+			    const gnutls_datum_t *ca)
+{
+	const unsigned int bad = GNUTLS_CERT_SIGNER_NOT_FOUND |
+				 GNUTLS_CERT_SIGNER_NOT_CA |
+				 GNUTLS_CERT_SIGNATURE_FAILURE |
+				 GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE |
+				 GNUTLS_CERT_INSECURE_ALGORITHM;
+	gnutls_x509_crt_t *cas;
+	unsigned int nr_cas, i, status;
+	bool good = true;
+
+	if (gnutls_x509_crt_list_import2(&cas, &nr_cas, ca,
+					 GNUTLS_X509_FMT_PEM, 0))
+		return false;
+	for (i = 0; i < n && good; i++)
+		good = !gnutls_x509_crl_verify(crls[i], cas, (int)nr_cas, 0,
+					       &status) && !(status & bad);
+	for (i = 0; i < nr_cas; i++)
+		gnutls_x509_crt_deinit(cas[i]);
+	gnutls_free(cas);
+	return good;
+}
+
+static bool use_crls(struct identity *id, const gnutls_datum_t *file,
+		     const gnutls_datum_t *ca)
+{
+	gnutls_x509_crl_t *crls;
+	unsigned int n, i;
+	bool good;
+
+	if (gnutls_x509_crl_list_import2(&crls, &n, file, GNUTLS_X509_FMT_PEM,
+					 0))
+		return false;
+	good = n && crls_are_signed(crls, n, ca) &&
+	       gnutls_certificate_set_x509_crl(id->x509, crls, (int)n) > 0;
+	for (i = 0; i < n; i++)
+		gnutls_x509_crl_deinit(crls[i]);
+	gnutls_free(crls);
+	return good;
+}
+
 static int load_crl(struct identity *id, const struct identity_spec *spec,
 		    struct err *err)
 {
-	gnutls_datum_t file;
-	int n = -1;
+	gnutls_datum_t file, ca = { 0 };
+	int ret;
 
-	if (!file_read(spec->crl, FILE_PUBLIC, &file, err)) {
-		n = gnutls_certificate_set_x509_crl_mem(id->x509, &file,
-							GNUTLS_X509_FMT_PEM);
-		if (n <= 0)
-			err_set(err, "%s has no revocation list in it",
-				spec->crl);
-	}
+	ret = file_read(spec->crl, FILE_PUBLIC, &file, err);
+	if (!ret)
+		ret = file_read(spec->ca, FILE_PUBLIC, &ca, err);
+	if (!ret && !use_crls(id, &file, &ca))
+		ret = err_set(err, "%s has no revocation list in it that the authorities of %s have signed",
+			      spec->crl, spec->ca);
+	file_free(&ca);
 	file_free(&file);
-	return n > 0 ? 0 : -1;
+	return ret;
 }
 
 /* If it is not valid servers refuse it; the other identities are needed. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit.h"
 #include "backend.h"
 #include "conn.h"
 #include "dialect.h"
@@ -51,8 +52,40 @@ static void answer(struct conn *c, struct io *io, u16 status,
 	conn_reply(c, io, data, len);
 }
 
+static void note(const struct conn *c, const char *event, const char *vdisk,
+		 const char *why)
+{
+	char peer[ADDR_TEXT];
+
+	addr_format((const struct sockaddr *)&c->peer, peer);
+	audit(&(struct audit){
+		.event = event,
+		.peer = peer,
+		.identity = conn_who(c),
+		.vdisk = vdisk,
+		.why = why,
+	});
+}
+
+/* Under control_lock(). */
+static struct export *find(const struct conn *c, const char *name)
+{
+	unsigned int rights;
+	struct export *x;
+
+	if (!name)
+		return NULL;
+	x = export_find_for(conn_who(c), name, &rights);
+	if (!x)
+		note(c, "denied", name,
+		     export_find(name) ? "no right" : "no such vdisk");
+	return x;
+}
+
 static void qnio_reply(struct conn *c, struct io *io)
 {
+	if (io->status == VXHS_ST_DENIED)
+		note(c, "denied", io->use->export->name, "no right to write");
 	if (io->kind == IO_READ)
 		answer(c, io, io->status, io->buf, io->length);
 	else
@@ -81,15 +114,16 @@ static void forget(struct use **place)
 static struct use *remember(struct conn *c, struct use **place,
 			    const char *name)
 {
-	unsigned int rights;
 	struct export *x;
 
 	forget(place);
 	control_lock();
-	x = export_find_for(conn_who(c), name, &rights);
+	x = find(c, name);
 	if (x)
 		*place = use_new(c->loop, x, NULL, NULL, conn_who(c));
 	control_unlock();
+	if (*place)
+		note(c, "open", name, "by QNIO v34");
 	return *place;
 }
 
@@ -155,11 +189,10 @@ static u16 prepare_io(struct conn *c, struct io *io,
 static u16 check_ready(const struct io *io, const struct vxhs_v34_msg *msg)
 {
 	const char *name = vdisk_name(&io->hdr.v34, msg);
-	unsigned int rights;
 	bool found;
 
 	control_lock();
-	found = name && export_find_for(conn_who(io->conn), name, &rights);
+	found = find(io->conn, name);
 	control_unlock();
 	return found ? VXHS_ST_OK : VXHS_ST_NOT_FOUND;
 }
@@ -199,7 +232,6 @@ static void answer_stat(struct conn *c, struct io *io)
 	bool first = io->first;
 	struct vxhs_v34_msg msg;
 	u64 features, size = 0;
-	unsigned int rights;
 	struct export *x;
 	const char *name;
 	u16 min, max, version;
@@ -207,7 +239,7 @@ static void answer_stat(struct conn *c, struct io *io)
 	vxhs_v34_get(&io->hdr.v34, &msg);
 	name = vdisk_name(&io->hdr.v34, &msg);
 	control_lock();
-	x = name ? export_find_for(conn_who(c), name, &rights) : NULL;
+	x = find(c, name);
 	if (x)
 		size = atomic_load(&x->size);
 	else if (!io->status)

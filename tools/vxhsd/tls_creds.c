@@ -26,7 +26,11 @@
 /* A PSK is of SHA-256 unless it says otherwise, and so must its ciphers be. */
 #define PRIO_PSK	COMMON "+AES-128-GCM:+CHACHA20-POLY1305:-KX-ALL:" \
 			"+ECDHE-PSK"
-#define HANDSHAKE_MAX	65536	/* bytes of one message of a handshake */
+/*
+ * Bytes of one message of a handshake: a chain of some certificates, and 30 ms to
+ * take apart one that is nothing but names.
+ */
+#define HANDSHAKE_MAX	16384
 
 /**
  * struct tls_creds - one set
