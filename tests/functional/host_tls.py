@@ -23,7 +23,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
-from attack import Attack, compare
+from attack import COUNTED, Attack, compare
 from certs import Authority, Cert, certtool
 from harness import (TOP, Vxhsd, binary, check, equal, eventually, main,
                      run_vxhsd, test, tmpdir)
@@ -116,7 +116,7 @@ def connect(d, cert=None, ctx=None, source=None):
 
 
 def client(d, vdisk='disk0', cert=None, source=None, **kw):
-    kw.setdefault('kato', 5000)
+    kw.setdefault('kato', 30000)    # machines may be slow
     sock = connect(d, cert or lab().client, source=source)
     return NativeClient(d.addr, d.port, vdisk, sock=sock, **kw)
 
@@ -735,14 +735,15 @@ def attack_handshakes(d, begun):
             begun()
 
 
-@test
-def handshakes_without_end():
-    d = server()
-    lab()       # not in each process
-    compare(attack_handshakes, d, lambda: client(d, kato=60000), 'disk0')
-    with Attack(attack_handshakes, d):
-        eventually(lambda: 'too many handshakes of its address in a short '
-                   'time' in d.log(), 'nobody was refused')
+if COUNTED or not kernel_has_tls():     # in the VM once is enough
+    @test
+    def handshakes_without_end():
+        d = server()
+        lab()       # not in each process
+        compare(attack_handshakes, d, lambda: client(d, kato=60000), 'disk0')
+        with Attack(attack_handshakes, d):
+            eventually(lambda: 'too many handshakes of its address in a '
+                       'short time' in d.log(), 'nobody was refused')
 
 
 @test
@@ -1201,6 +1202,14 @@ def the_audit_is_not_flooded():
                    'it does not say so')
         bad.close()
         good.close()
+
+
+if kernel_has_tls():
+    @test
+    def every_system_call_was_on_the_list():
+        said = subprocess.run(['dmesg'], stdout=subprocess.PIPE,
+                              check=True).stdout.decode(errors='replace')
+        equal([line for line in said.splitlines() if 'type=1326' in line], [])
 
 
 def umask():

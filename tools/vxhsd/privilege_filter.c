@@ -129,7 +129,7 @@ int privilege_filter(struct err *err)
 
 	if (ctx)
 		seccomp_release(ctx);
-	if (ret == -ENOSYS || ret == -EINVAL)
+	if (ret == -ENOSYS || ret == -EINVAL || ret == -EOPNOTSUPP)
 		log_warn("this kernel has no seccomp; the system calls of this process are not restricted");
 	else if (ret)
 		return err_set(err,
