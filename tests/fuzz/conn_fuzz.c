@@ -770,10 +770,18 @@ static void settle(void)
 	} while (!quiet);
 }
 
-/* All that was asked and may be answered has been. */
+/* All that was asked and may be answered has been, and fences nobody off. */
 static void expect_answers(void)
 {
+	struct export *x = NULL;
+	const struct use *u;
 	unsigned int i;
+
+	control_lock();
+	while ((x = export_next(x)))
+		for (u = x->uses; u; u = u->next)
+			must(!atomic_load(&u->inflight));
+	control_unlock();
 
 	for (i = 0; i < SIM_SOCKS; i++) {
 		if (!socks[i].open || socks[i].shut || socks[i].reset ||

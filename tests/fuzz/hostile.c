@@ -35,7 +35,7 @@
 #define MAX_IO		131072u
 #define IN_SIZE		(MAX_IO + 1024)
 #define FRAME_MAX	(MAX_IO + 1024)
-#define BURST		32		/* events at once, at most */
+#define BURST		48		/* events at once, at most */
 
 enum state {
 	ST_STAT,		/* of a first epoch, as far as that is known */
