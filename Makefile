@@ -203,7 +203,7 @@ bench:
 # ROW: a row of tests/bench/cases.py; DIGESTS=1: with CRC32C.
 profile:
 	@tests/lib/setup.sh bench
-	@tests/bench/profile.py $(ROW) $(if $(DIGESTS),--digests)
+	@tests/bench/profile.py $(ROW) $(if $(DIGESTS),--digests) $(if $(TLS),--tls)
 
 netlink-gen:
 	@tests/lib/netlink-gen.sh

@@ -32,6 +32,9 @@
 /* Bytes that the worker receives before it sends, and before others' turn. */
 #define VXHS_WORKER_BUDGET	SZ_1M
 
+/* Bytes of a connection with TLS that carried nothing. */
+#define VXHS_TLS_EMPTY_MAX	SZ_8M
+
 /* What came before an abort: more than a socket's buffer, and not endless. */
 #define VXHS_ABORT_BUDGET	SZ_64M
 
@@ -149,10 +152,23 @@ unsigned int vxhs_lane_poll(struct vxhs_lane *lane)
 	return READ_ONCE(lane->completed) - before;
 }
 
+/*
+ * kTLS skips records without data, in one call and for as long as more of them
+ * come.  What is not read yet is in the socket's buffer, the rest was such.
+ */
+static bool vxhs_lane_is_flooded(const struct vxhs_lane *lane,
+				 const struct sock *sk)
+{
+	return lane->tls &&
+	       tcp_sk(sk)->bytes_received > lane->rx.sealed +
+	       READ_ONCE(sk->sk_rcvbuf) + VXHS_TLS_EMPTY_MAX;
+}
+
 /* Softirq, the socket's spinlock held; or a task that holds the socket. */
 static void vxhs_data_ready(struct sock *sk)
 {
 	struct vxhs_lane *lane;
+	bool flooded = false;
 
 	read_lock_bh(&sk->sk_callback_lock);
 	lane = sk->sk_user_data;
@@ -161,8 +177,14 @@ static void vxhs_data_ready(struct sock *sk)
 		/* Only a task can decipher records. */
 		if (lane->tls || vxhs_receive(lane, VXHS_SOFTIRQ_BUDGET))
 			vxhs_lane_queue_work(lane, 0);
+		flooded = vxhs_lane_is_flooded(lane, sk);
+		if (unlikely(flooded))
+			vxhs_lane_fail(lane, "server sends TLS records without data");
 	}
 	read_unlock_bh(&sk->sk_callback_lock);
+	/* Who aborts the lane waits for that call: no more may come. */
+	if (unlikely(flooded) && sk->sk_state != TCP_CLOSE)
+		tcp_done(sk);
 }
 
 /* Softirq or task. */
@@ -240,13 +262,26 @@ static void vxhs_lane_restore_callbacks(struct vxhs_lane *lane)
 	write_unlock_bh(&sk->sk_callback_lock);
 }
 
-/* tx.lock held. */
-static void vxhs_lane_check_spent(struct vxhs_lane *lane)
+/**
+ * vxhs_lane_is_spent - have its keys protected what they may?
+ * @lane: any
+ * @spare: how much of the limit they may be beyond it, in quarters
+ *
+ * Context: any; what it reads is a moment old.
+ */
+bool vxhs_lane_is_spent(const struct vxhs_lane *lane, unsigned int spare)
 {
 	u64 limit = clamp(READ_ONCE(tls_lane_bytes), SZ_1M,
 			  VXHS_TLS_LANE_BYTES);
 
-	if (lane->spent || max(lane->rx.sealed, lane->tx.sealed) < limit)
+	return max(READ_ONCE(lane->rx.sealed), READ_ONCE(lane->tx.sealed)) >=
+	       limit + limit / 4 * spare;
+}
+
+/* tx.lock held. */
+static void vxhs_lane_check_spent(struct vxhs_lane *lane)
+{
+	if (lane->spent || !vxhs_lane_is_spent(lane, 0))
 		return;
 	WRITE_ONCE(lane->spent, true);
 	vxhs_recovery_wake(lane->session);

@@ -41,6 +41,7 @@ struct vxhs_session;
 #define VXHS_COMMAND_OUT	256	/* header and body of a command */
 #define VXHS_COMMAND_IN		1024	/* payload of a command's reply */
 #define VXHS_TLS_RECORD		SZ_16K	/* data in a record, at most */
+#define VXHS_TLS_RECORD_WORK	SZ_1K	/* bytes that take as long as a record */
 #define VXHS_TLS_RECORD_COST	32	/* what a record counts besides its data */
 
 /**
@@ -316,6 +317,7 @@ int vxhs_lane_connect(struct vxhs_lane *lane, struct sockaddr_storage *portal,
 void vxhs_lane_keepalive_start(struct vxhs_lane *lane, u32 kato_ms);
 void vxhs_lane_queue_work(struct vxhs_lane *lane, unsigned long delay);
 unsigned int vxhs_lane_poll(struct vxhs_lane *lane);
+bool vxhs_lane_is_spent(const struct vxhs_lane *lane, unsigned int spare);
 void vxhs_lane_fail(struct vxhs_lane *lane, const char *reason);
 void vxhs_lane_abort(struct vxhs_lane *lane);
 void vxhs_lane_close(struct vxhs_lane *lane, unsigned long deadline);

@@ -241,11 +241,12 @@ static int vxhs_nl_parse_disk(struct nlattr *nest, struct vxhs_attach *attach,
 static int vxhs_nl_attach(struct vxhs_nl_attach *job, struct genl_info *info)
 {
 	struct vxhs_disk *disk = vxhs_disk_attach(&job->attach, info->extack);
-	int ret;
+	int ret = 0;
 
 	if (IS_ERR(disk))
 		return PTR_ERR(disk);
-	ret = vxhs_nl_reply(info, disk, disk->session);
+	if (!READ_ONCE(job->gone))
+		ret = vxhs_nl_reply(info, disk, disk->session);
 	vxhs_disk_put(disk);
 	return ret;
 }
@@ -255,13 +256,16 @@ static int vxhs_nl_attach_thread(void *data)
 {
 	struct vxhs_nl_attach *job = data;
 	struct sock *caller = NETLINK_CB(job->skb).sk;
-	int ret = -EINTR;
+	int ret = 0;
 
 	/* A signal that came before this was lost. */
 	allow_kernel_signal(SIGKILL);
+	vxhs_tls_prepare();
 	if (!READ_ONCE(job->gone))
 		ret = vxhs_nl_attach(job, &job->info);
-	if (ret || job->nlh->nlmsg_flags & NLM_F_ACK)
+	/* Its port may be another's by now, who takes this for his answer. */
+	if (!READ_ONCE(job->gone) &&
+	    (ret || job->nlh->nlmsg_flags & NLM_F_ACK))
 		netlink_ack(job->skb, job->nlh, ret, &job->extack);
 
 	mutex_lock(&vxhs_nl_attaches_lock);

@@ -23,6 +23,9 @@
 #include "session.h"
 #include "trace.h"
 
+/* When to look again for what kTLS had no memory for. */
+#define VXHS_RECEIVE_RETRY	(HZ / 50 + 1)
+
 static void vxhs_receive_next_header(struct vxhs_lane *lane)
 {
 	struct vxhs_rx *rx = &lane->rx;
@@ -472,6 +475,8 @@ static int vxhs_receive_record(read_descriptor_t *desc, struct sk_buff *skb,
 	int taken = vxhs_receive_skb(desc, skb, offset, len);
 
 	lane->rx.sealed += len + VXHS_TLS_RECORD_COST;
+	/* A record is work, however little it carries. */
+	desc->count -= min_t(size_t, desc->count, VXHS_TLS_RECORD_WORK);
 	/* kTLS would lose the rest of a record if it were to go on. */
 	if (taken != len)
 		desc->count = 0;
@@ -489,6 +494,10 @@ static void vxhs_receive_ended(struct vxhs_lane *lane, int ret)
 {
 	switch (ret) {
 	case -EAGAIN:
+		/* Part of a record; or kTLS had no memory, and wakes others. */
+		if (!skb_queue_empty(&lane->sock->sk->sk_receive_queue))
+			kthread_queue_delayed_work(lane->worker, &lane->work,
+						   VXHS_RECEIVE_RETRY);
 		break;
 	case -EINVAL:
 		/* Read without the socket's lock, see vxhs_receive_task(). */

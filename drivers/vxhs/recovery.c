@@ -292,7 +292,8 @@ refuse:
 		return;
 	pr_warn("%s: no answer from %s since %u s: requests fail from now on\n",
 		disk->gendisk->disk_name, session->host,
-		jiffies_to_msecs(jiffies - disk->waits_since) / 1000);
+		time_after(jiffies, disk->waits_since) ?
+		jiffies_to_msecs(jiffies - disk->waits_since) / 1000 : 0);
 	vxhs_recovery_refuse(disk, BLK_STS_TRANSPORT);
 }
 
@@ -472,6 +473,19 @@ static void vxhs_recovery_end_broken(struct vxhs_session *session)
 	vxhs_recovery_do(session, actions);
 }
 
+/* Nobody is away: the time-outs of the disks begin after kato.  lanes_lock. */
+static void vxhs_recovery_grant(struct vxhs_session *session)
+{
+	struct vxhs_disk *disk;
+
+	list_for_each_entry(disk, &session->disks, entry) {
+		if (disk->waits)
+			continue;
+		disk->waits = true;
+		disk->waits_since = jiffies + vxhs_kato(session);
+	}
+}
+
 /* It waits for its answers no longer than for those of a dead server. */
 static long vxhs_recovery_end_spent(struct vxhs_session *session,
 				    struct vxhs_lane *lane)
@@ -483,6 +497,8 @@ static long vxhs_recovery_end_spent(struct vxhs_session *session,
 		pr_info("%s: lane %u: its TLS keys have protected enough, connecting anew\n",
 			session->host, lane->index);
 	vxhs_recovery_abort(session, lane);
+	if (!vxhs_recovery_any_up(session))
+		vxhs_recovery_grant(session);
 	vxhs_recovery_do(session,
 			 vxhs_session_event(session,
 					    vxhs_recovery_any_up(session) ?
@@ -512,12 +528,14 @@ static long vxhs_recovery_retire(struct vxhs_session *session)
 		    READ_ONCE(lane->state) == VXHS_LANE_UP)
 			return vxhs_recovery_end_spent(session, lane);
 		whole &= vxhs_lane_is_live(lane);
-		if (!spent && READ_ONCE(lane->spent) && vxhs_lane_is_live(lane))
+		if (READ_ONCE(lane->spent) && vxhs_lane_is_live(lane) &&
+		    (!spent || vxhs_lane_is_spent(lane, 1)))
 			spent = lane;
 	}
 	if (!spent)
 		return -1;
-	if (!whole)
+	/* For a lane that does not come back it waits only so long. */
+	if (!whole && !vxhs_lane_is_spent(spent, 1))
 		return VXHS_SPENT_POLL;
 	if (cmpxchg(&spent->state, VXHS_LANE_LIVE, VXHS_LANE_UP) ==
 	    VXHS_LANE_LIVE) {

@@ -146,16 +146,13 @@ static u64 vxhs_session_digests(const struct vxhs_session *session)
 }
 
 /* Has the server taken those without which this lane is not to be used? */
-static int vxhs_session_check_digests(struct vxhs_session *session,
+static int vxhs_session_check_digests(const struct vxhs_session *session,
 				      u64 features,
 				      struct netlink_ext_ack *extack)
 {
 	if (!(vxhs_session_digests(session) & ~features))
 		return 0;
 	if (session->dialect) {
-		/* The log has it too, but not each time. */
-		WRITE_ONCE(session->reason,
-			   "server protects its data no more");
 		NL_SET_ERR_MSG(extack,
 			       "server protected this session's data with digests before and now does not: refused");
 		return -EPROTO;
@@ -198,9 +195,6 @@ static int vxhs_session_negotiate(struct vxhs_session *session,
 	}
 	if (rule)
 		return vxhs_session_rule_error(rule, extack);
-	ret = vxhs_session_check_digests(session, features, extack);
-	if (ret)
-		return ret;
 
 	if (!version) {
 		if (session->dialect == VXHS_DIALECT_NATIVE) {
@@ -214,8 +208,11 @@ static int vxhs_session_negotiate(struct vxhs_session *session,
 				       "server speaks only QNIO v34, which does not verify what TLS protects; use --allow-unverified");
 			return -EPROTO;
 		}
-		return 0;
+		return vxhs_session_check_digests(session, 0, extack);
 	}
+	ret = vxhs_session_check_digests(session, features, extack);
+	if (ret)
+		return ret;
 
 	lock_sock(lane->sock->sk);
 	ret = vxhs_receive_is_idle(lane) ? 0 : -EPROTO;

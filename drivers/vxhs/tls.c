@@ -6,6 +6,7 @@
  * So no wait for it is without an end, no lock of its socket is waited for by
  * who has something else to do, and what it says is compared with the socket.
  */
+#include <crypto/aead.h>
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/file.h>
@@ -117,6 +118,19 @@ out:
 }
 
 /**
+ * vxhs_tls_prepare - have the ciphers in memory
+ *
+ * Recovery may bring back the disk that their modules would be loaded from.
+ *
+ * Context: task, may sleep, loads modules.
+ */
+void vxhs_tls_prepare(void)
+{
+	crypto_has_aead("gcm(aes)", 0, 0);
+	crypto_has_aead("rfc7539(chacha20,poly1305)", 0, 0);
+}
+
+/**
  * vxhs_tls_open - give a socket the file that a handshake needs
  * @sock: from sock_create_kern(); to be ended with vxhs_tls_release() then
  *
@@ -180,12 +194,30 @@ static void vxhs_tls_abandon(struct vxhs_tls_orphan *orphan,
 	queue_work(vxhs_tls_wq, &orphan->work);
 }
 
+/*
+ * An agent may say any number, also one that is no errno, or that has another
+ * meaning to those who wait; only these mean something here.
+ */
+static int vxhs_tls_status(int status)
+{
+	switch (status) {
+	case 0:
+	case -EACCES:
+	case -EKEYREJECTED:
+	case -ENOKEY:
+	case -ETIMEDOUT:
+		return status;
+	default:
+		return -EPROTO;
+	}
+}
+
 /* Task or softirq; the request is the waiter's again after complete(). */
 static void vxhs_tls_done(void *data, int status, key_serial_t peerid)
 {
 	struct vxhs_tls_request *request = data;
 
-	request->status = status;
+	request->status = vxhs_tls_status(status);
 	complete(&request->done);
 }
 
@@ -269,7 +301,7 @@ static void vxhs_tls_error(int ret, struct netlink_ext_ack *extack)
 	switch (ret) {
 	case -ESRCH:
 		NL_SET_ERR_MSG(extack,
-			       "no TLS handshake agent runs on this host; start it with \"systemctl start vxhs-handshake\" (or tlshd)");
+			       "no TLS handshake agent runs or answers on this host; start it with \"systemctl start vxhs-handshake\" (or tlshd)");
 		break;
 	case -ETIME:
 		NL_SET_ERR_MSG(extack,

@@ -28,6 +28,7 @@ struct vxhs_tls {
 
 const char *vxhs_tls_name(const char *identity, const char *server);
 const char *vxhs_tls_text(const struct vxhs_session *session);
+void vxhs_tls_prepare(void);
 int vxhs_tls_open(struct socket *sock);
 int vxhs_tls_handshake(struct vxhs_session *session, struct socket *sock,
 		       const struct vxhs_tls *tls, unsigned long deadline,

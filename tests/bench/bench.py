@@ -43,7 +43,8 @@ def steps_icount(quick):
         floors = [read1, read32]
     out = [(target, row) for target in ('vxhs', 'nvme', 'nbd') for row in rows]
     out += [(target, row) for target in ('floor', 'null') for row in floors]
-    out += [('v34', read32), ('crc', read32), ('poll', read1)]
+    out += [('v34', read32), ('crc', read32), ('tls', read32),
+            ('poll', read1)]
     if not quick:
         out += [('crc', read1), ('crc', write32), ('poll', read32)] + \
             [('client-' + name, read32) for name in ('vxhs', 'nbd', 'nvme')]

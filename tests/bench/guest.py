@@ -272,6 +272,8 @@ class Bench:
             return Disk(name, '/dev/vxhs34')
         if name == 'crc':
             return Disk(name, '/dev/vxhs32')
+        if name == 'tls':
+            return Disk(name, '/dev/vxhs33')
         if name == 'poll':
             return Disk(name, '/dev/vxhs35', options=('--hipri',))
         if name == 'client-vxhs':

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""profile.py [ROW] [--digests]: where a row of the benchmark (4k random reads
+"""profile.py [ROW] [--digests | --tls]: where a row of the benchmark (4k random reads
 at queue depth 32, unless ROW says otherwise) spends its instructions, by side
 and by function. Runs in a VM in deterministic mode, where perf's clock counts
 instructions. See Documentation/performance."""
@@ -68,15 +68,27 @@ def run(args):
                           stdin=subprocess.DEVNULL).stdout
 
 
-def guest(row, digests):
-    """Inside the VM."""
+def attach_with_tls():
+    """As the benchmark does it."""
+    subprocess.run(['bash', '-ec', cases.SETUP['tls']], check=True,
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    return '/dev/vxhs33'
+
+
+def attach(digests):
     subprocess.Popen(['vxhsd', '--listen', '127.0.0.1:9999', '--threads', '1',
                       '--export', 'd=memory,size=256M'],
                      stderr=open('/run/vxhsd.log', 'w'))
     while 'ready' not in open('/run/vxhsd.log').read():
         pass
-    device = run(['vxhsctl', 'attach', '127.0.0.1', 'd', '--lanes', '1'] +
-                 ['--digests' if digests else '--no-digests']).strip()
+    return run(['vxhsctl', 'attach', '127.0.0.1', 'd', '--lanes', '1'] +
+               ['--digests'] * digests).strip()
+
+
+def guest(row, digests, tls):
+    """Inside the VM."""
+    device = attach_with_tls() if tls else attach(digests)
     run(fio.fill(device))
     for name, value in (('kptr_restrict', '0'),
                         ('perf_event_max_sample_rate', '100000')):
@@ -118,15 +130,17 @@ def main():
     parser.add_argument('row', nargs='?', default=cases.READ32.key,
                         choices=[row.key for row in cases.SMALL + cases.LARGE])
     parser.add_argument('--digests', action='store_true')
+    parser.add_argument('--tls', action='store_true')
     parser.add_argument('--guest', action='store_true',
                         help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.guest:
-        guest(cases.ROWS[args.row], args.digests)
+        guest(cases.ROWS[args.row], args.digests, args.tls)
         return 0
     command = [sys.executable, 'tests/bench/profile.py', '--guest', args.row]
     return subprocess.run(['tests/vm/run', '--icount', '--'] + command +
-                          ['--digests'] * args.digests, cwd=TOP).returncode
+                          ['--digests'] * args.digests +
+                          ['--tls'] * args.tls, cwd=TOP).returncode
 
 
 if __name__ == '__main__':

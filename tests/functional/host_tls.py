@@ -9,6 +9,7 @@ not looked at: `tests/vm/run -- tests/functional/vm_tls.py` does that."""
 import errno
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -492,6 +493,47 @@ def no_group_that_costs_the_server_much():
                   (0, 64 << 20), group)
 
 
+def key_with_long_exponent():
+    """A self-signed certificate; who checks what its key has signed raises
+    to a power as long as the modulus."""
+    c = Cert.__new__(Cert)
+    c.key, c.cert = (os.path.join(tmpdir(), name) for name in ('key', 'cert'))
+    p, q = (int(subprocess.run(['openssl', 'prime', '-generate', '-bits',
+                                '1024'], stdout=subprocess.PIPE,
+                               check=True).stdout) for _ in range(2))
+    phi = (p - 1) * (q - 1)
+    e = phi - 2
+    while math.gcd(e, phi) != 1:
+        e -= 1
+    d = pow(e, -1, phi)
+    conf = c.key + '.cnf'
+    with open(conf, 'w') as file:
+        file.write('asn1 = SEQUENCE:key\n[key]\n')
+        for i, x in enumerate((0, p * q, e, d, p, q, d % (p - 1), d % (q - 1),
+                               pow(q, -1, p))):
+            file.write('f%d = INTEGER:0x%x\n' % (i, x))
+    subprocess.run(['openssl', 'asn1parse', '-genconf', conf, '-noout', '-out',
+                    c.key + '.der'], check=True)
+    subprocess.run(['openssl', 'rsa', '-inform', 'DER', '-in', c.key + '.der',
+                    '-out', c.key], stderr=subprocess.DEVNULL, check=True)
+    subprocess.run(['openssl', 'req', '-x509', '-key', c.key, '-subj', '/CN=x',
+                    '-out', c.cert], check=True)
+    return c
+
+
+@test
+def no_signature_that_takes_long_to_check():
+    """GnuTLS checks it before anybody has looked at whose it is."""
+    d = server()
+    costly = key_with_long_exponent()
+    before = len(d.log())
+    with TlsPipe(d, '-cert', costly.cert, '-key', costly.key) as pipe:
+        equal(pipe.sock.recv(1), b'')
+    eventually(lambda: 'refused: the key of its certificate' in
+               d.log()[before:], lambda: d.log()[before:])
+    client(d).logout()
+
+
 @test
 def no_tls_at_all():
     d = server()
@@ -957,6 +999,16 @@ def who_is_revoked_is_cut():
 
 
 @test
+def the_server_ends_while_it_looks_at_who_is_there():
+    """SIGTERM right after SIGHUP, with many certificates to look at."""
+    with start(lab().config(LISTS)) as d:
+        socks = [connect(d, lab().client) for _ in range(150)]
+        reload(d, DONE)
+    for sock in socks:
+        sock.close()
+
+
+@test
 def what_is_bad_changes_nothing():
     path = lab().config(LISTS)
     old = lab().ca.issue('oldserver', dns=NAME, server=True, days='expiration_'
@@ -1104,6 +1156,36 @@ if kernel_has_tls():
         check(denied['VXHS_PEER'].startswith('127.0.0.1:'), denied)
 
 
+@test
+def the_audit_is_not_flooded():
+    """By somebody who has no right and asks again and again; nor does he
+    hide anything by that."""
+    path = os.path.join(tmpdir(), 'audit.json')
+    with start(lab().config(LISTS, audit=path)) as d:
+        began = time.monotonic()
+        bad = client(d, 'b', third(), kato=60000)
+        good = client(d, 'a', kato=60000)
+        for i in range(60):
+            tags = [bad.send(vxhs.OPEN, vxhs.open_body('v%d-%d' % (i, j), RO))
+                    for j in range(100)]
+            for tag in tags:
+                equal(bad.wait(tag)[0].status, NOT_FOUND)
+        equal(status_of(bad, 'b', RO), OK)
+        equal(status_of(good, 'a', RW), OK)
+        for who, vdisk in (('third', 'b'), ('client.example', 'a')):
+            eventually(lambda: [e for e in events(path)
+                                if e['event'] == 'open' and
+                                e['identity'] == who and e['vdisk'] == vdisk],
+                       'the OPEN of %s is missing' % who)
+        seen = len([e for e in events(path) if e['event'] == 'denied'])
+        check(2000 <= seen <= 2002 + 50 * (time.monotonic() - began),
+              '%d lines of 6000 denials' % seen)
+        eventually(lambda: 'events are missing in the audit' in d.log(),
+                   'it does not say so')
+        bad.close()
+        good.close()
+
+
 def umask():
     mask = os.umask(0)
     os.umask(mask)
@@ -1130,6 +1212,8 @@ def bad_configurations():
     with open(open_key, 'w') as out, open(cert.key) as key:
         out.write(key.read())
     os.chmod(open_key, 0o644)
+    fifo = os.path.join(tmpdir(), 'fifo')
+    os.mkfifo(fifo)
     old = ca.issue('oldserver', dns=NAME, server=True, days='expiration_'
                    'date = "2020-01-02 00:00:00"', lines=(
                        'activation_date = "2020-01-01 00:00:00"',))
@@ -1154,6 +1238,7 @@ def bad_configurations():
             (psk_config(psk_file('a:%s\n' % ('11' * 32), 0o604)),
              'mode is 604'),
             (lab().config(audit='/nonexistent/x'), 'audit file'),
+            (lab().config(audit=fifo), 'audit file', fifo),
             (psk_config(psk_file('a:1234\n')), ':1: the key of a'),
             (psk_config(psk_file('\na b:%s\n' % ('1' * 32))), ':2: '),
             (psk_config(psk_file('a:%s\n' % ('g' * 32))), 'hexadecimal'),

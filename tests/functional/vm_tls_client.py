@@ -41,6 +41,7 @@ class Lab:
         sh('modprobe tls; modprobe vxhs')
         # The first use of a cipher loads modules, and emulation is slow.
         if not LIGHT:
+            sh('modprobe aesni_intel || true')      # as udev does at boot
             with socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET) as sock:
                 sock.bind(('aead', 'gcm(aes)'))
         self.dir = tmpdir()
@@ -587,10 +588,10 @@ def agents_that_do_not_do_their_work():
     lab().stop_agent()
     refused(('no TLS handshake agent runs',
              'systemctl start vxhs-handshake'), d, within=5)
-    for how, words in (('silent', 'does not answer'),
-                       ('hang', 'does not answer'),
-                       ('die', 'does not answer'),
-                       ('lie', 'did not install TLS 1.3')):
+    for how, words in (('hang', 'does not answer'),
+                       ('lie', 'did not install TLS 1.3'),
+                       ('silent', 'does not answer'),
+                       ('die', 'does not answer'))[:2 if LIGHT else 4]:
         with BadAgent(how):
             refused(words, d, within=6)
     with BadAgent('refuse', str(errno.EKEYREJECTED)):
@@ -613,7 +614,8 @@ def detach_by_force_does_not_wait_for_an_agent():
         check(took < 2, 'detach --force takes %.1f s' % took)
         stuck.close()
         vm.gone(d)
-        vm.rmmod()
+        if not LIGHT:   # with lockdep, a socket of ours keeps its module
+            vm.rmmod()
     sh('modprobe vxhs')
 
 

@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <gnutls/abstract.h>
 #include <gnutls/x509.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -38,6 +39,7 @@ struct pair {
 
 static char dir[] = "/tmp/vxhs-handshake-XXXXXX";
 static struct pair ca, other_ca, host, stranger, server, expired, client_only;
+static struct pair costly;	/* of a test */
 static uint8_t psk_key[16] = "0123456789abcdef";
 static unsigned char serial;
 
@@ -215,6 +217,77 @@ static void connect_both(int *client, int *peer)
 	close(listener);
 }
 
+/* A key that nobody has; @modulus is a number of bytes, as is @exponent. */
+static void make_rsa(struct pair *out, unsigned int modulus,
+		     unsigned int exponent)
+{
+	gnutls_datum_t n = { malloc(modulus), modulus };
+	gnutls_datum_t e = { malloc(exponent), exponent };
+	gnutls_pubkey_t key;
+
+	memset(n.data, 0xa5, modulus);
+	memset(e.data, 0x25, exponent);
+	gnutls_pubkey_init(&key);
+	assert_int_equal(gnutls_pubkey_import_rsa_raw(key, &n, &e), 0);
+	make(out, "server.example", &ca, GNUTLS_KP_TLS_WWW_SERVER, DAY);
+	gnutls_x509_crt_set_pubkey(out->cert, key);
+	assert_int_equal(gnutls_x509_crt_sign2(out->cert, ca.cert, ca.key,
+					       GNUTLS_DIG_SHA256, 0), 0);
+	gnutls_pubkey_deinit(key);
+	free(n.data);
+	free(e.data);
+}
+
+static unsigned int sign_bytes;
+
+static int sign_nonsense(gnutls_privkey_t key,
+			 gnutls_sign_algorithm_t algorithm, void *userdata,
+			 unsigned int flags, const gnutls_datum_t *data,
+			 gnutls_datum_t *signature)
+{
+	(void)key;
+	(void)algorithm;
+	(void)userdata;
+	(void)flags;
+	(void)data;
+	signature->data = gnutls_malloc(sign_bytes);
+	signature->size = sign_bytes;
+	memset(signature->data, 0x22, sign_bytes);
+	return 0;
+}
+
+static int describe_nonsense(gnutls_privkey_t key, unsigned int flags,
+			     void *userdata)
+{
+	(void)key;
+	(void)userdata;
+	if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO)
+		return GNUTLS_PK_RSA;
+	if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO_BITS)
+		return (int)sign_bytes * 8;
+	return flags & GNUTLS_PRIVKEY_INFO_HAVE_SIGN_ALGO ? 1 : -1;
+}
+
+static gnutls_pcert_st nonsense;	/* of a test, as is its key */
+static gnutls_privkey_t nonsense_key;
+
+static int give_nonsense(gnutls_session_t session,
+			 const gnutls_datum_t *authorities, int nr_authorities,
+			 const gnutls_pk_algorithm_t *algorithms,
+			 int nr_algorithms, gnutls_pcert_st **certs,
+			 unsigned int *nr_certs, gnutls_privkey_t *key)
+{
+	(void)session;
+	(void)authorities;
+	(void)nr_authorities;
+	(void)algorithms;
+	(void)nr_algorithms;
+	*key = nonsense_key;
+	*certs = &nonsense;
+	*nr_certs = 1;
+	return 0;
+}
+
 /* A server of any kind. */
 struct serving {
 	gnutls_session_t session;
@@ -251,7 +324,12 @@ static void serve(struct serving *s, int fd, const char *priority,
 		gnutls_x509_crt_t cert = pair->cert;
 
 		gnutls_certificate_allocate_credentials(&s->x509);
-		gnutls_certificate_set_x509_key(s->x509, &cert, 1, pair->key);
+		if (pair == &costly)
+			gnutls_certificate_set_retrieve_function2(s->x509,
+							give_nonsense);
+		else
+			gnutls_certificate_set_x509_key(s->x509, &cert, 1,
+							pair->key);
 		cert = ca.cert;
 		gnutls_certificate_set_x509_trust(s->x509, &cert, 1);
 		gnutls_credentials_set(s->session, GNUTLS_CRD_CERTIFICATE,
@@ -400,6 +478,38 @@ static void test_old_tls(void **state)
 	/* A certificate was asked for, a PSK is none. */
 	assert_int_not_equal(shake(list, "server.example", SERVER_PSK, NULL,
 				   NULL), 0);
+	identity_free_all(list);
+}
+
+static int shake_with_rsa(struct identity *list, unsigned int modulus,
+			  unsigned int exponent)
+{
+	int status;
+
+	sign_bytes = modulus;
+	make_rsa(&costly, modulus, exponent);
+	gnutls_privkey_init(&nonsense_key);
+	gnutls_privkey_import_ext4(nonsense_key, NULL, sign_nonsense,
+				   sign_nonsense, NULL, NULL,
+				   describe_nonsense, 0);
+	gnutls_pcert_import_x509(&nonsense, costly.cert, 0);
+	status = shake(list, "server.example", SERVER_TLS13, &costly, NULL);
+	gnutls_pcert_deinit(&nonsense);
+	gnutls_privkey_deinit(nonsense_key);
+	forget(&costly);
+	return status;
+}
+
+/* The signature is nonsense, so what is not refused before fails with it. */
+static void test_costly_signatures(void **state)
+{
+	struct identity *list = load_x509("host", "");
+
+	(void)state;
+	assert_int_equal(shake_with_rsa(list, 256, 3), EPROTO);
+	assert_int_equal(shake_with_rsa(list, 1024, 8), EPROTO);
+	assert_int_equal(shake_with_rsa(list, 1025, 3), EKEYREJECTED);
+	assert_int_equal(shake_with_rsa(list, 256, 9), EKEYREJECTED);
 	identity_free_all(list);
 }
 
@@ -579,6 +689,7 @@ int main(void)
 		cmocka_unit_test(test_server_is_not_believed),
 		cmocka_unit_test(test_server_does_not_believe),
 		cmocka_unit_test(test_old_tls),
+		cmocka_unit_test(test_costly_signatures),
 		cmocka_unit_test(test_costly_groups),
 		cmocka_unit_test(test_psk),
 		cmocka_unit_test(test_no_tls_at_all),

@@ -29,9 +29,9 @@ static int status_of(void (*what)(void))
 	if (!pid) {
 		struct err err;
 
-		if (privilege_drop(NULL, "/nonexistent", &err))
+		if (privilege_drop(NULL, "/nonexistent", &err) ||
+		    privilege_filter(&err))
 			_exit(101);
-		privilege_filter();
 		what();
 		_exit(100);
 	}

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../lib/ktls.h"
+#include "../lib/proof.h"
 #include "log.h"
 #include "session.h"
 
@@ -104,6 +105,7 @@ static int set_up_gnutls(struct session *s)
 	if (ret)
 		return ret;
 	gnutls_handshake_set_max_packet_length(s->gnutls, HANDSHAKE_MAX);
+	proof_limit(s->gnutls);
 	gnutls_transport_set_ptr(s->gnutls, s);
 	gnutls_transport_set_push_function(s->gnutls, push);
 	gnutls_transport_set_pull_function(s->gnutls, pull);
@@ -200,6 +202,10 @@ static enum progress fail(struct session *s, int ret)
 	switch (ret) {
 	case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
 		return refuse_certificate(s);
+	case PROOF_TOO_COSTLY:
+		err_set(&err, "the key of the server's certificate is not one of a curve, nor one of RSA with at most %d bits and a public exponent of at most %d",
+			PROOF_RSA_BITS, PROOF_EXPONENT_BITS);
+		return refuse(s, EKEYREJECTED, err.text);
 	case GNUTLS_E_FATAL_ALERT_RECEIVED:
 		alert = gnutls_alert_get(s->gnutls);
 		err_set(&err, "the server refuses identity \"%s\": alert %d, %s; its log may say more",

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -22,6 +23,10 @@
 #define MESSAGE_ID	"6f1c6d0a2e5b4b0f9d0f3f6f1b7a9c41"
 #define MAX_WAITING	10000
 #define COMPLAIN_US	60000000
+#define LOST_US		1000000
+#define INTERVAL_US	20000		/* between two alike, in the long run */
+#define BURST_US	(2000 * INTERVAL_US)
+#define NR_PACES	4096
 
 struct line {
 	STAILQ_ENTRY(line) entry;
@@ -32,6 +37,7 @@ struct line {
 static struct {
 	pthread_t thread;
 	bool on;		/* constant while others run */
+	u64 seed;		/* the same */
 	int journal;		/* the thread's */
 	u64 complained_us;	/* the thread's */
 
@@ -40,6 +46,8 @@ static struct {
 	STAILQ_HEAD(, line) lines;
 	unsigned int waiting;
 	unsigned int lost;
+	u64 told_us;		/* when it was last said how many are lost */
+	u64 paces[NR_PACES];	/* when what is alike has used up its burst */
 	int file;		/* -1: none */
 	bool quit;
 } log_to = {
@@ -153,6 +161,45 @@ static void line_free(struct line *line)
 	free(line);
 }
 
+/*
+ * What is alike: of the same identity, else address, the same event, and the
+ * same vdisk.  Of what is denied the vdisk's name is the peer's invention.
+ */
+static u64 kind_of(const struct audit *a)
+{
+	bool denied = !strcmp(a->event, "denied");
+	const char *who = a->identity ? a->identity : a->peer;
+	const char *port = a->identity ? NULL : strrchr(who, ':');
+	char text[1024];
+	int n;
+
+	n = snprintf(text, sizeof(text), "%.*s %s %s",
+		     port ? (int)(port - who) : 300, who, a->event,
+		     a->vdisk && !denied ? a->vdisk : "");
+	return hash64(log_to.seed, text, (size_t)n);
+}
+
+/*
+ * Nobody is to fill the disk, or keep out what others did, by doing again and
+ * again what is noted; nor to hide among it what else he does.  Some share a
+ * place, by chance.
+ */
+static bool in_pace(const struct audit *a)
+{
+	u64 *pace = &log_to.paces[kind_of(a) % NR_PACES];
+	u64 now = now_us();
+	bool is;
+
+	pthread_mutex_lock(&log_to.lock);
+	is = *pace <= now + BURST_US;
+	if (is)
+		*pace = (*pace > now ? *pace : now) + INTERVAL_US;
+	else
+		log_to.lost++;
+	pthread_mutex_unlock(&log_to.lock);
+	return is;
+}
+
 /* Under the lock. */
 static bool enqueue(struct line *line)
 {
@@ -177,7 +224,7 @@ void audit(const struct audit *a)
 	struct line *line;
 	bool queued = false;
 
-	if (!log_to.on)
+	if (!log_to.on || !in_pace(a))
 		return;
 	line = calloc(1, sizeof(*line));
 	if (!line)
@@ -222,11 +269,28 @@ static void write_journal(const char *fields)
 		send(log_to.journal, fields, strlen(fields), MSG_NOSIGNAL);
 }
 
-/* The file may be replaced meanwhile: each line has a copy of its own. */
-static void put_line(struct line *line, int file, unsigned int lost)
+/* Under the lock.  How many are to be said to be lost, now? */
+static unsigned int take_lost(void)
+{
+	unsigned int lost = log_to.lost;
+	u64 now = now_us();
+
+	if (!lost || (!log_to.quit && now - log_to.told_us < LOST_US))
+		return 0;
+	log_to.told_us = now;
+	log_to.lost = 0;
+	return lost;
+}
+
+static void tell_lost(unsigned int lost)
 {
 	if (lost)
 		log_warn("%u events are missing in the audit", lost);
+}
+
+/* The file may be replaced meanwhile: each line has a copy of its own. */
+static void put_line(struct line *line, int file)
+{
 	write_json(file, line->json);
 	write_journal(line->fields);
 	line_free(line);
@@ -252,15 +316,17 @@ static void *run(void *arg)
 		}
 		STAILQ_REMOVE_HEAD(&log_to.lines, entry);
 		log_to.waiting--;
-		lost = log_to.lost;
-		log_to.lost = 0;
+		lost = take_lost();
 		file = log_to.file < 0 ? -1 : fcntl(log_to.file,
 						    F_DUPFD_CLOEXEC, 0);
 		pthread_mutex_unlock(&log_to.lock);
-		put_line(line, file, lost);
+		tell_lost(lost);
+		put_line(line, file);
 		pthread_mutex_lock(&log_to.lock);
 	}
+	lost = take_lost();
 	pthread_mutex_unlock(&log_to.lock);
+	tell_lost(lost);
 	return NULL;
 }
 
@@ -291,8 +357,9 @@ int audit_reopen(const char *path, struct err *err)
 	int fd = -1, old;
 
 	if (path) {
+		/* Does not wait for a reader, if it is a FIFO. */
 		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-			  O_NOCTTY, 0640);
+			  O_NOCTTY | O_NONBLOCK, 0640);
 		if (fd < 0)
 			return err_set(err, "cannot open the audit file %s: %s",
 				       path, strerror(errno));
@@ -319,6 +386,8 @@ int audit_start(const char *path, struct err *err)
 
 	if (audit_reopen(path, err))
 		return -1;
+	if (getrandom(&log_to.seed, sizeof(log_to.seed), GRND_NONBLOCK) < 0)
+		log_to.seed = now_us();
 	log_to.journal = open_journal();
 	ret = pthread_create(&log_to.thread, NULL, run, NULL);
 	if (ret)

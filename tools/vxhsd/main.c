@@ -104,8 +104,11 @@ static void limit_clients(const struct config *config)
 					    loop_memory() / 4);
 }
 
-/* For a service manager that asked for it: sd_notify(3), READY=1. */
-static void notify_ready(void)
+/*
+ * For a service manager that asked for it: sd_notify(3), READY=1.  Its socket
+ * is made while that is allowed; -1 for none.
+ */
+static int notify_connect(void)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -114,18 +117,27 @@ static void notify_ready(void)
 
 	if (!path || (*path != '/' && *path != '@') ||
 	    strlen(path) >= sizeof(sun.sun_path))
-		return;
+		return -1;
 	memcpy(sun.sun_path, path, strlen(path));
 	if (*path == '@')
 		sun.sun_path[0] = '\0';
 	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
 			  strlen(path));
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && !connect(fd, (struct sockaddr *)&sun, len))
+		return fd;
+	log_warn("cannot tell %s that we are ready: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static void notify_ready(int fd)
+{
 	if (fd < 0)
 		return;
-	if (sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&sun,
-		   len) < 0)
-		log_warn("cannot tell %s that we are ready: %s", path,
+	if (send(fd, "READY=1", 7, MSG_NOSIGNAL) < 0)
+		log_warn("cannot tell the service manager that we are ready: %s",
 			 strerror(errno));
 	close(fd);
 }
@@ -225,6 +237,8 @@ static int end(const sigset_t *signals)
 		_exit(exports_sync() ? 0 : 1);
 	}
 	loops_stop();
+	/* Until then connections are looked at after a SIGHUP. */
+	tls_creds_use(NULL);
 	sessions_close();
 	audit_stop();
 	ok = exports_sync();
@@ -238,7 +252,7 @@ int main(int argc, char **argv)
 	struct config config;
 	struct err err = { 0 };
 	sigset_t signals;
-	int ret = 0;
+	int ret = 0, notify;
 
 	if (load_config(&config, argc, argv, &err)) {
 		ret = fail(&err);
@@ -278,10 +292,14 @@ int main(int argc, char **argv)
 		goto out;
 	}
 	limit_clients(&config);
-	privilege_filter();
+	notify = notify_connect();
+	if (privilege_filter(&err)) {
+		ret = fail(&err);
+		goto out;
+	}
 	listeners_start();
 	log_info("ready");
-	notify_ready();
+	notify_ready(notify);
 	serve(&signals, argc, argv);
 	ret = end(&signals);
 out:

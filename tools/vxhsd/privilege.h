@@ -8,7 +8,7 @@
 #include "util.h"
 
 int privilege_drop(const char *user, const char *state_dir, struct err *err);
-void privilege_filter(void);
+int privilege_filter(struct err *err);
 int privilege_ring(struct io_uring *ring);
 
 #endif /* _VXHSD_PRIVILEGE_H */

@@ -96,34 +96,46 @@ static int add_rules(scmp_filter_ctx ctx, unsigned int action,
 	return 0;
 }
 
-/**
- * privilege_filter - from now on make no system call but those we need
- *
- * For all threads that there are and will be.  What is not expected fails
- * with EPERM, and what only an attacker calls ends the process; the kernel
- * logs both.  A kernel without seccomp is said so, and served on.
- */
-void privilege_filter(void)
+static int load(scmp_filter_ctx ctx)
 {
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	int ret = ctx ? 0 : -ENOMEM;
+	int ret;
 
-	if (!ret)
-		ret = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-	if (!ret)
-		seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1);
+	/* The last two are not in every libseccomp. */
+	ret = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1);
+	seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1);
 	if (!ret)
 		ret = add_rules(ctx, SCMP_ACT_ALLOW, allowed, COUNT(allowed));
 	if (!ret)
 		ret = add_rules(ctx, SCMP_ACT_KILL_PROCESS, fatal,
 				COUNT(fatal));
-	if (!ret)
-		ret = seccomp_load(ctx);
+	return ret ? ret : seccomp_load(ctx);
+}
+
+/**
+ * privilege_filter - from now on make no system call but those we need
+ * @err: why not
+ *
+ * For all threads that there are and will be.  What is not expected fails
+ * with EPERM, and what only an attacker calls ends the process; the kernel
+ * logs both.  A kernel without seccomp is said so, and served on.
+ *
+ * Return: 0 or -1
+ */
+int privilege_filter(struct err *err)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	int ret = ctx ? load(ctx) : -ENOMEM;
+
 	if (ctx)
 		seccomp_release(ctx);
-	if (ret)
-		log_warn("the system calls of this process are not restricted: %s",
-			 strerror(-ret));
+	if (ret == -ENOSYS || ret == -EINVAL)
+		log_warn("this kernel has no seccomp; the system calls of this process are not restricted");
+	else if (ret)
+		return err_set(err,
+			       "cannot restrict the system calls of this process: %s",
+			       strerror(-ret));
+	return 0;
 }
 
 /* Rings */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/proof.h"
 #include "tls.h"
 
 /*
@@ -162,7 +163,10 @@ struct tls_creds *tls_creds_load(const struct tls_spec *spec, struct err *err)
 	return NULL;
 }
 
-/** tls_creds_use - for handshakes that begin from now on; takes @creds */
+/**
+ * tls_creds_use - for handshakes that begin from now on
+ * @creds: taken; NULL when nobody will ask for them any more
+ */
 void tls_creds_use(struct tls_creds *creds)
 {
 	struct tls_creds *old;
@@ -247,6 +251,7 @@ gnutls_session_t tls_session(const struct tls_creds *creds, struct err *err)
 		gnutls_certificate_server_set_request(session,
 						      GNUTLS_CERT_REQUIRE);
 	gnutls_handshake_set_max_packet_length(session, HANDSHAKE_MAX);
+	proof_limit(session);
 	gnutls_session_set_ptr(session, err);
 	gnutls_db_set_ptr(session, (void *)creds);
 	return session;

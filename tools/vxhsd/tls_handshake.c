@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../lib/ktls.h"
+#include "../lib/proof.h"
 #include "audit.h"
 #include "listen.h"
 #include "log.h"
@@ -161,6 +162,11 @@ static void explain(struct shake *s, int ret)
 	case GNUTLS_E_NO_CERTIFICATE_FOUND:
 	case GNUTLS_E_CERTIFICATE_REQUIRED:
 		err_set(&s->why, "it has no certificate");
+		break;
+	case PROOF_TOO_COSTLY:
+		err_set(&s->why,
+			"the key of its certificate is not one of a curve, nor one of RSA with at most %d bits and a public exponent of at most %d",
+			PROOF_RSA_BITS, PROOF_EXPONENT_BITS);
 		break;
 	case GNUTLS_E_DECRYPTION_FAILED:
 	case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
@@ -464,5 +470,4 @@ void tls_stop(void)
 	pthread_join(tls.thread, NULL);
 	close(tls.epoll);
 	close(tls.wake);
-	tls_creds_use(NULL);
 }
