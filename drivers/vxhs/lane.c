@@ -42,7 +42,7 @@
  * RFC 8446, 5.5: AES-GCM is good for 2^24.5 full records under one key.  Half a
  * power of two is left for what is still under way.
  */
-#define VXHS_TLS_LANE_BYTES	(1ULL << 38)
+#define VXHS_TLS_LANE_BYTES	BIT_ULL(38)
 
 static unsigned long long tls_lane_bytes = VXHS_TLS_LANE_BYTES;
 module_param(tls_lane_bytes, ullong, 0644);
