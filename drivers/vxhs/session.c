@@ -146,16 +146,13 @@ static u64 vxhs_session_digests(const struct vxhs_session *session)
 }
 
 /* Has the server taken those without which this lane is not to be used? */
-static int vxhs_session_check_digests(struct vxhs_session *session,
+static int vxhs_session_check_digests(const struct vxhs_session *session,
 				      u64 features,
 				      struct netlink_ext_ack *extack)
 {
 	if (!(vxhs_session_digests(session) & ~features))
 		return 0;
 	if (session->dialect) {
-		/* The log has it too, but not each time. */
-		WRITE_ONCE(session->reason,
-			   "server protects its data no more");
 		NL_SET_ERR_MSG(extack,
 			       "server protected this session's data with digests before and now does not: refused");
 		return -EPROTO;
