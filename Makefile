@@ -184,6 +184,10 @@ fuzzers: $(FUZZERS:%=$(B)/fuzz/%_fuzz) $(B)/fuzz/hostile $(B)/fuzz/hammer
 $(B)/softktls.so: tests/lib/softktls.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(TOOL_CFLAGS) $(CFLAGS) -fPIC -shared -o $@ $< -lgnutls -ldl
+# A server that floods its clients, for the VM.
+$(B)/empty_records: tests/lib/empty_records.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_CFLAGS) $(CFLAGS) -o $@ $< -lgnutls
 
 ## Installing.
 .PHONY: install uninstall modules_install

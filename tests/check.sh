@@ -51,7 +51,7 @@ lint() { step "$1" 600 "$top/tests/lib/lint.sh" "$1"; }
 
 part_build() {
 	step tools 600 make -j"$(nproc)" tools asan unit-tests build/bench/floor \
-		build/softktls.so fuzzers
+		build/softktls.so build/empty_records fuzzers
 	lint module
 	lint checkpatch
 	lint kernel-doc

@@ -33,7 +33,7 @@
 #define VXHS_WORKER_BUDGET	SZ_1M
 
 /* Bytes of a connection with TLS that carried nothing. */
-#define VXHS_TLS_EMPTY_MAX	SZ_8M
+#define VXHS_TLS_EMPTY_MAX	SZ_1M
 
 /* What came before an abort: more than a socket's buffer, and not endless. */
 #define VXHS_ABORT_BUDGET	SZ_64M

@@ -608,6 +608,26 @@ def what_is_no_data_ends_the_lane():
         refused('closed the TLS session', d)
 
 
+@test
+def a_flood_without_data_ends():
+    """kTLS skips such records in one call, for as long as more come."""
+    port = Openssl.free()
+    flood = subprocess.Popen(
+        [os.path.join(HERE, '..', '..', 'build', 'empty_records'), str(port),
+         lab().server.cert, lab().server.key], stdout=subprocess.PIPE)
+    try:
+        equal(flood.stdout.readline(), b'ready\n')
+        said = vxhsctl('attach', '127.0.0.1:%d' % port, 'disk0', '--tls',
+                       '--tls-peername', NAME, status=1)[1]
+        check('records without data' in said, said)
+        # It has ended the connection, not the other way round.
+        flood.wait(60)
+        check(int(flood.stdout.read()) > 40000, 'so few')
+    finally:
+        flood.kill()
+        flood.wait()
+
+
 # --------------------------------------------------- clients that are wrong
 
 
@@ -655,6 +675,11 @@ def agents_that_do_not_do_their_work():
             refused(words, d, within=6)
     with BadAgent('refuse', str(errno.EKEYREJECTED)):
         refused('did not prove to be', d)
+    # No errno; none that is negative; what the driver means otherwise.
+    for status in (5000, 0xffffffff, errno.ESTALE, errno.ESRCH)[
+            :2 if LIGHT else 4]:
+        with BadAgent('refuse', str(status)):
+            refused('the TLS handshake failed', d)
     lab().start_agent()
 
 
