@@ -35,6 +35,7 @@
 #define MAX_IO		131072u
 #define IN_SIZE		(MAX_IO + 1024)
 #define FRAME_MAX	(MAX_IO + 1024)
+#define FILL_MAX	16384u
 #define BURST		48		/* events at once, at most */
 
 enum state {
@@ -291,6 +292,24 @@ static void garbage(struct conn *c, enum state state)
 	put_bad(c, state, buf, len);
 }
 
+/* What a length promises, as far as it goes: somebody may have believed it. */
+static void fill(struct conn *c, u64 len)
+{
+	u8 buf[4096];
+	u32 i;
+
+	if (len > FILL_MAX)
+		len = FILL_MAX;
+	for (i = 0; i < sizeof(buf); i++)
+		buf[i] = (u8)chance(c);
+	while (len) {
+		size_t n = len < sizeof(buf) ? (size_t)len : sizeof(buf);
+
+		put(c, buf, n);
+		len -= n;
+	}
+}
+
 /* A command's reply, or PING's, that nobody waits for. */
 static void unasked(struct conn *c, enum state state)
 {
@@ -363,7 +382,10 @@ static void break_lane(struct conn *c, enum state state, u8 *frame, size_t len,
 		fix_crc(c, hdr);
 		if (left < len - 32)
 			len = 32 + left;
-		break;
+		put_bad(c, state, frame, len);
+		fill(c, left - (len - 32));
+		end_soon(c, 300);
+		return;
 	case 9:
 		hdr->status = htole16((u16)(1 + below(c, 0xffff)));
 		if (!hdr->payload_len)
@@ -689,7 +711,10 @@ static void v34_break(struct conn *c, enum state state, u8 *frame, size_t len,
 		hdr->payload_size =
 			htole64(one_in(c, 3) ? chance(c) :
 				other_len(c, (u32)le64toh(hdr->payload_size)));
-		break;
+		put_bad(c, state, frame, len);
+		fill(c, le64toh(hdr->payload_size));
+		end_soon(c, 300);
+		return;
 	case 6:
 		hdr->err = htole32(1 + below(c, 1000));
 		if (!hdr->payload_size)
