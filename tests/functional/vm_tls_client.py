@@ -227,8 +227,8 @@ def x509():
     sh('fio --name=v --filename=%s --direct=1 --rw=randrw --bsrange=512-128k '
        '--iodepth=32 --ioengine=io_uring --size=2M --verify=crc32c' % device)
     # Who polls finds nothing himself, but what he waits for comes.
-    sh('fio --name=p --filename=%s --direct=1 --rw=randrw --bs=4k --hipri '
-       '--iodepth=4 --ioengine=io_uring --size=256k' % device)
+    sh('fio --name=p --filename=%s --direct=1 --rw=randrw --bs=4k '
+       '--iodepth=4 --ioengine=io_uring --hipri --size=256k' % device)
     other = attach(d, 'mem')
     equal(show(other)['session']['id'], show(device)['session']['id'])
     settle()
