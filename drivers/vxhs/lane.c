@@ -268,6 +268,7 @@ static void vxhs_lane_restore_callbacks(struct vxhs_lane *lane)
  * @spare: how much of the limit they may be beyond it, in quarters
  *
  * Context: any; what it reads is a moment old.
+ * Return: true if so
  */
 bool vxhs_lane_is_spent(const struct vxhs_lane *lane, unsigned int spare)
 {

@@ -662,13 +662,13 @@ bool tls_name_ok(const char *name, size_t len)
 	return name && len;
 }
 
-enum ktls_record ktls_take_record(int fd)
+enum tls_record tls_take_record(int fd)
 {
-	enum ktls_record record = (enum ktls_record)(sim_record & 3);
+	enum tls_record record = (enum tls_record)(sim_record & 3);
 
 	(void)sock_of(fd);
 	sim_record = 0;
-	return record > KTLS_OTHER ? KTLS_NONE : record;
+	return record > TLS_RECORD_OTHER ? TLS_RECORD_NONE : record;
 }
 
 static struct tls_who *new_who(unsigned int peer)

@@ -76,7 +76,7 @@ extern struct sock socks[SIM_SOCKS];
 extern u64 sim_clock_us;
 extern unsigned int sim_generation;	/* of what is believed */
 extern unsigned int sim_revoked;	/* a bit per identity */
-extern unsigned int sim_record;		/* enum ktls_record, of the next */
+extern unsigned int sim_record;		/* enum tls_record, of the next */
 extern bool sim_no_bufs;		/* the next receive finds none */
 extern unsigned int sim_no_memory;	/* the how-manieth allocation fails */
 

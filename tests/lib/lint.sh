@@ -97,7 +97,7 @@ lint_proofs() {
 	local script name proof status=0
 	while IFS= read -r proof; do
 		script=${proof%%: *} name=${proof#*: }
-		grep -qs "^def $name(" "tests/functional/$script.py" ||
+		grep -qsE "^ *def $name\(" "tests/functional/$script.py" ||
 			{ echo "no such test: $proof"; status=1; }
 	done < <(grep -ohE '``[a-z0-9_]+: [a-z0-9_]+``' Documentation/threats.rst |
 		tr -d '`' | sort -u)
