@@ -145,8 +145,9 @@ wire_fuzz_SRC := tests/fuzz/wire_fuzz.c drivers/vxhs/wire.c
 wire_fuzz_LIBS := -lisal
 # sim.c stands for the rest.
 conn_fuzz_SRC := tests/fuzz/conn_fuzz.c tests/fuzz/sim.c \
-	$(filter-out tools/vxhsd/tls_% $(addprefix tools/vxhsd/,audit.c \
-		backend_file_open.c ktls.c listen.c log.c loop.c main.c), \
+	$(filter-out tools/lib/% tools/vxhsd/tls_% tools/vxhsd/privilege% \
+		$(addprefix tools/vxhsd/,audit.c backend_file_open.c listen.c \
+			log.c loop.c main.c), \
 		$(vxhsd_SRC))
 conn_fuzz_LIBS := -luring -linih -lisal -lpthread \
 	$(addprefix -Wl$(comma)--wrap=,now_us getrandom stat close shutdown \

@@ -657,7 +657,13 @@ void tls_who_free(struct tls_who *who)
 	free(who);
 }
 
-bool tls_name_ok(const char *name, size_t len)
+void listeners_forget(int fd)
+{
+	atomic_fetch_sub(&nr_conns_total, 1);
+	close(fd);
+}
+
+bool psk_name_ok(const char *name, size_t len)
 {
 	return name && len;
 }
@@ -787,6 +793,7 @@ void sim_begin(const struct sim_options *options)
 		loop->index = i;
 		loop->now_us = sim_clock_us;
 		LIST_INIT(&loop->conns);
+		TAILQ_INIT(&loop->held);
 		TAILQ_INIT(&loop->starved);
 		TAILQ_INIT(&loop->resume);
 		loop->msgs_tail = &loop->msgs;
@@ -818,6 +825,7 @@ void sim_end(void)
 		struct loop *loop = &loops[i];
 
 		must(LIST_EMPTY(&loop->conns));
+		must(TAILQ_EMPTY(&loop->held));
 		must(TAILQ_EMPTY(&loop->starved));
 		must(TAILQ_EMPTY(&loop->resume));
 		must(!loop->opens && !loop->dirty && !loop->msgs);
