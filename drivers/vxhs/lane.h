@@ -113,6 +113,7 @@ struct vxhs_command {
  * @sequence: of the next request that is sent
  * @batch: requests of the batch in @iter (SENDING)
  * @iter: what is left of the batch
+ * @bytes: of the batch
  * @frags: memory of headers; outlives the batch as page references
  * @frag: what @iter points to and is to be freed after the batch
  * @stalled: the rest of @iter, or the next batch, waits for the worker
@@ -132,6 +133,7 @@ struct vxhs_tx {
 	u32			sequence;
 	struct list_head	batch;
 	struct iov_iter		iter;
+	size_t			bytes;
 	struct page_frag_cache	frags;
 	bool			stalled;
 	u64			sealed;

@@ -384,27 +384,38 @@ static void vxhs_send_hold(struct vxhs_lane *lane, struct vxhs_io *io)
 		vxhs_recovery_wake(lane->session);
 }
 
+/*
+ * QNIO v34 servers wait for the socket, not for what TLS has deciphered
+ * already: so a header and a payload have records of their own.
+ */
+static bool vxhs_send_one_by_one(const struct vxhs_lane *lane)
+{
+	return lane->tls && lane->dialect == VXHS_DIALECT_V34;
+}
+
 /* A batch of the requests in queue; 0 bytes if there are none or no memory. */
 static size_t vxhs_send_build_requests(struct vxhs_lane *lane)
 {
 	u32 header_size = vxhs_header_size(lane);
 	struct vxhs_tx *tx = &lane->tx;
 	struct vxhs_io *io, *next;
-	unsigned int count = 0;
+	unsigned int count = 0, max;
 	size_t bytes = 0;
 	u8 *header;
 
 	if (!vxhs_lane_is_live(lane))
 		return 0;
 	/* All headers in one piece: page_frag_alloc() may have but a page. */
+	max = min_t(unsigned int, VXHS_TX_BATCH, PAGE_SIZE / header_size);
+	if (unlikely(vxhs_send_one_by_one(lane)))
+		max = 1;
 	list_for_each_entry_safe(io, next, &tx->queue, entry) {
 		if (unlikely(!vxhs_disk_is_open(vxhs_io_disk(io),
 						lane->index))) {
 			vxhs_send_hold(lane, io);
 			continue;
 		}
-		if (++count == min_t(unsigned int, VXHS_TX_BATCH,
-				     PAGE_SIZE / header_size))
+		if (++count == max)
 			break;
 	}
 	io = list_first_entry_or_null(&tx->queue, struct vxhs_io, entry);
@@ -496,6 +507,7 @@ static bool vxhs_send_build(struct vxhs_lane *lane)
 	if (!bytes)
 		bytes = vxhs_send_build_requests(lane);
 	iov_iter_bvec(&tx->iter, ITER_SOURCE, tx->bvec, tx->nr_bvecs, bytes);
+	tx->bytes = bytes;
 	return bytes;
 }
 
@@ -569,6 +581,18 @@ static void vxhs_send_stopped(struct vxhs_lane *lane, int error)
 	WRITE_ONCE(lane->tx.stalled, true);
 }
 
+/* How much of the batch is for the next sendmsg(). */
+static size_t vxhs_send_chunk(const struct vxhs_lane *lane)
+{
+	size_t left = iov_iter_count(&lane->tx.iter);
+	size_t header = vxhs_header_size(lane);
+	size_t sent = lane->tx.bytes - left;
+
+	if (likely(!vxhs_send_one_by_one(lane)) || sent >= header)
+		return left;
+	return header - sent;
+}
+
 /*
  * Send what is left of the batch; @more tells whether the stack was told that
  * more will follow.  Return: it is all in the socket.
@@ -586,6 +610,7 @@ static bool vxhs_send_batch(struct vxhs_lane *lane, bool *more)
 		};
 		int ret;
 
+		iov_iter_truncate(&msg.msg_iter, vxhs_send_chunk(lane));
 		/* A record that waits for more would not leave kTLS. */
 		*more = !lane->tls && vxhs_send_more(tx);
 		if (*more)

@@ -445,6 +445,62 @@ def servers_that_do_not_do_tls_1_3():
         refused('does the server do TLS on that port?', d, log='')
 
 
+class Records:
+    """A TLS socket that notes how much it gets at a time."""
+
+    def __init__(self, sock):
+        self.sock, self.sizes = sock, []
+
+    def __getattr__(self, name):
+        return getattr(self.sock, name)
+
+    def recv_into(self, *args):
+        self.sizes.append(self.sock.recv_into(*args))
+        return self.sizes[-1]
+
+
+class V34(vxhs.V34Server):
+    """A server of QNIO v34 behind TLS."""
+
+    def __init__(self, *args, **kw):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.num_tickets = 0
+        self.context.load_cert_chain(lab().server.cert, lab().server.key)
+        self.sizes = []
+        super().__init__(*args, **kw)
+
+    def serve(self, conn):
+        conn.sock = Records(self.context.wrap_socket(conn.sock,
+                                                     server_side=True))
+        self.sizes = conn.sock.sizes
+        super().serve(conn)
+
+
+@test
+def a_v34_server_is_refused_unless_that_is_allowed():
+    with V34({'mem': vxhs.Disk(16 << 20)}) as d:
+        refused('--allow-unverified', d)
+        lab()
+        out, err = vxhsctl(*options(d, 'mem', '--lanes', 1,
+                                    '--allow-unverified'))
+        check('QNIO v34' in err, err)
+        device = out.strip()
+        session = show(device)['session']
+        equal((session['dialect'], session['tls']['allow_unverified']),
+              ('v34', True))
+        settle()
+        d.sizes.clear()
+        with Raw(device) as raw:
+            data = random.Random(3).randbytes(8192)
+            raw.write(data)
+            check(raw.read(0, 8192) == data, 'wrong data')
+        # A header, a payload: never two messages in a record.
+        equal(set(d.sizes) - {256, 8192}, set(), 'sizes of records')
+        settle()
+        detach(device)
+        vm.gone(d)
+
+
 @test
 def nobody_in_the_middle_changes_the_handshake():
     d = server()
