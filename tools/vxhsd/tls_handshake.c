@@ -30,7 +30,7 @@
 #define BURST_US	(200 * INTERVAL_US) /* in the long run */
 #define NR_PACES	4096
 #define NR_EVENTS	32
-#define NICE		10
+#define NICE		19
 
 /**
  * struct shake - a handshake under way
