@@ -24,20 +24,6 @@ def memory(*names, **kw):
     return Vxhsd(*('%s=memory,size=1M' % name for name in names or 'd'), **kw)
 
 
-def stop(d):
-    """When this returns the whole process stands still."""
-    d.signal(signal.SIGSTOP)
-    tasks = '/proc/%d/task' % d.pid
-
-    def still():
-        for task in os.listdir(tasks):
-            with open(os.path.join(tasks, task, 'stat')) as stat:
-                if stat.read().rsplit(')', 1)[1].split()[0] != 'T':
-                    return False
-        return True
-    eventually(still, 'SIGSTOP does not stop it')
-
-
 # ------------------------------------------------------------ silence
 
 
@@ -77,7 +63,7 @@ def after_a_stall_of_the_server_old_frames_are_not_executed():
             c, g = opened(d, kato=KATO)
             equal(c.write(g.handle, 0, b'a' * 512), OK)
             equal(c.ping(), OK)
-            stop(d)
+            d.signal(signal.SIGSTOP)
             tags = [c.send(WRITE, b'b' * 512, handle=g.handle)]
             time.sleep(1.5 * KATO / 1000)
             tags.append(c.send(WRITE, b'c' * 512, handle=g.handle))
@@ -97,7 +83,7 @@ def after_a_stall_of_the_server_old_frames_are_not_executed():
 def a_stall_shorter_than_kato_disturbs_nobody():
     with memory() as d:
         c, g = opened(d)
-        stop(d)
+        d.signal(signal.SIGSTOP)
         tag = c.send(WRITE, b'b' * 512, handle=g.handle)
         time.sleep(0.5)
         d.signal(signal.SIGCONT)

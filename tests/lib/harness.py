@@ -237,7 +237,19 @@ class Vxhsd:
                 self.process.returncode, self.log()[-2000:]))
 
     def signal(self, number):
+        """When this returns a process that is stopped stands still."""
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            eventually(self.stands_still, 'SIGSTOP does not stop it')
+
+    def stands_still(self):
+        tasks = '/proc/%d/task' % self.pid
+        for task in os.listdir(tasks):
+            with open(os.path.join(tasks, task, 'stat')) as stat:
+                name, state = stat.read().rsplit(')', 1)
+            if state.split()[0] != 'T' and '(iou-' not in name:
+                return False
+        return True
 
     def stop(self, timeout=30):
         """SIGTERM must end it cleanly, and no sanitizer may have spoken."""
