@@ -245,8 +245,11 @@ class Vxhsd:
     def stands_still(self):
         tasks = '/proc/%d/task' % self.pid
         for task in os.listdir(tasks):
-            with open(os.path.join(tasks, task, 'stat')) as stat:
-                name, state = stat.read().rsplit(')', 1)
+            try:
+                with open(os.path.join(tasks, task, 'stat')) as stat:
+                    name, state = stat.read().rsplit(')', 1)
+            except OSError:     # it ended meanwhile
+                return False
             if state.split()[0] != 'T' and '(iou-' not in name:
                 return False
         return True
