@@ -293,18 +293,36 @@ def plaintext_and_tls_do_not_share():
 # --------------------------------------------------------------- recovery
 
 
+def fio_until_ended(device, running):
+    """fio verifies what it wrote, beside Load's place, while that file is."""
+    return subprocess.Popen(
+        ['sh', '-ec', 'while [ -e %s ]; do fio --minimal --name=v --filename=%s '
+         '--direct=1 --rw=randrw --bsrange=512-64k --iodepth=16 --offset=48M '
+         '--size=4M --ioengine=io_uring --verify=crc32c --verify_fatal=1 '
+         '--verify_backlog=32; done' % (running, device)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
 @test
 def recovery_under_load():
     files = tmpdir()
     d = serve(files=files)
     device = attach(d, 'disk0', '--lanes', 2, '--kato', 2)
+    running = os.path.join(files, 'running')
+    write(running, '')
+    fio = None if LIGHT else fio_until_ended(device, running)
     load = Load(device, 1)
-    for _ in range(4):
+    for _ in range(5):
         load.goes_on()
+        time.sleep(1)
         d.kill()
         time.sleep(0.3)
         d = serve(port=d.port, files=files)
     load.goes_on()
+    if fio:
+        os.unlink(running)
+        out = fio.communicate(timeout=120)[0]
+        equal(fio.returncode, 0, 'fio: ' + out)
     check(show(device)['session']['recoveries'] >= 4, 'no recoveries')
     # And without an agent for a while.
     lab().stop_agent()
