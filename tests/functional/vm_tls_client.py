@@ -340,6 +340,24 @@ def recovery_under_load():
 
 
 @test
+def more_lanes_than_the_kernel_lets_wait():
+    """It has 3 to 50 handshakes wait for an agent, by its memory: 5 here."""
+    files = tmpdir()
+    d = serve(files=files)
+    lanes = 8 if LIGHT else 24
+    device = attach(d, 'mem', '--lanes', lanes)
+    for again in range(2):
+        if again:
+            d.kill()
+            d = serve(port=d.port, files=files)
+        eventually(lambda: show(device)['session']['lanes_up'] == lanes,
+                   lambda: 'lanes: %s' % show(device)['session'], 60)
+    settle()
+    detach(device)
+    d.stop()
+
+
+@test
 def damaged_records():
     """Bits that change on the way cost a lane, and nothing else."""
     d = server()
