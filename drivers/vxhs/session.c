@@ -115,6 +115,8 @@ static int vxhs_session_command_error(struct vxhs_lane *lane, int ret,
 				      struct netlink_ext_ack *extack)
 {
 	const char *reason = READ_ONCE(lane->reason);
+	/* With STAT, the first, it learns what is spoken. */
+	bool plain = !strcmp(command, "STAT") && !lane->session->key.tls.peername;
 
 	switch (ret) {
 	case -ETIMEDOUT:
@@ -127,8 +129,9 @@ static int vxhs_session_command_error(struct vxhs_lane *lane, int ret,
 			       "server has not answered an earlier command yet; try again");
 		break;
 	default:
-		NL_SET_ERR_MSG_FMT(extack, "server, %s: %.60s", command,
-				   reason ?: "connection broke");
+		NL_SET_ERR_MSG_FMT(extack, "server, %s: %.40s%s", command,
+				   reason ?: "connection broke",
+				   plain ? "; does it want --tls?" : "");
 	}
 	return ret;
 }

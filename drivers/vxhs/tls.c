@@ -296,7 +296,8 @@ static int vxhs_tls_wait(const struct vxhs_session *session,
 	return request->status;
 }
 
-static void vxhs_tls_error(int ret, struct netlink_ext_ack *extack)
+static void vxhs_tls_error(const struct vxhs_tls *tls, int ret,
+			   struct netlink_ext_ack *extack)
 {
 	switch (ret) {
 	case -ESRCH:
@@ -323,8 +324,13 @@ static void vxhs_tls_error(int ret, struct netlink_ext_ack *extack)
 			       "the server did not prove to be the one that was expected; the log of the handshake agent says why");
 		break;
 	case -EACCES:
-		NL_SET_ERR_MSG(extack,
-			       "the TLS handshake was refused; the log of the handshake agent says why");
+		/* tlshd takes all of "IDENTITY@NAME" for the server's name. */
+		if (strchr(tls->peername, '@'))
+			NL_SET_ERR_MSG(extack,
+				       "the TLS handshake was refused; the log of the handshake agent says why (tlshd has one identity, --identity NAME needs vxhs-handshake)");
+		else
+			NL_SET_ERR_MSG(extack,
+				       "the TLS handshake was refused; the log of the handshake agent says why");
 		break;
 	case -ENOKEY:
 		NL_SET_ERR_MSG(extack,
@@ -416,7 +422,7 @@ int vxhs_tls_handshake(struct vxhs_session *session, struct socket *sock,
 		until = deadline;
 	orphan = kmalloc(sizeof(*orphan), GFP_KERNEL);
 	if (!orphan) {
-		vxhs_tls_error(-ENOMEM, extack);
+		vxhs_tls_error(tls, -ENOMEM, extack);
 		/* No agent has seen it yet. */
 		vxhs_tls_release(sock);
 		return -ENOMEM;
@@ -426,7 +432,7 @@ int vxhs_tls_handshake(struct vxhs_session *session, struct socket *sock,
 	if (!ret)
 		ret = vxhs_tls_wait(session, sock, &request, until);
 	if (ret) {
-		vxhs_tls_error(ret, extack);
+		vxhs_tls_error(tls, ret, extack);
 		goto err;
 	}
 	cipher = vxhs_tls_installed(sock->sk);

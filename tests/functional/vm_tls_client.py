@@ -4,7 +4,9 @@
 an administrator reads of those that it does not; agents that do not do their
 work; I/O, recovery and the replacement of lanes in records."""
 
+import ctypes
 import errno
+import glob
 import os
 import random
 import re
@@ -31,6 +33,9 @@ KEY, WRONG = 'ab' * 32, 'cd' * 32
 YEAR_2001 = ('activation_date = "2001-01-01 00:00:00"',)
 OVER = 'expiration_date = "2001-02-01 00:00:00"'
 PARAMETER = '/sys/module/vxhs/parameters/tls_lane_bytes'
+ADD_KEY, KEYCTL, USER_KEYRING = 248, 250, -4
+JOIN_SESSION_KEYRING, SETPERM = 1, 5
+libc = ctypes.CDLL(None, use_errno=True)
 _shared = {}
 
 
@@ -81,9 +86,12 @@ class Lab:
 
     def start_agent(self):
         with open(self.log_path, 'ab') as log:
+            # In a keyring of its own, as systemd starts it.
             self.agent = subprocess.Popen(
                 ['vxhs-handshake', '--config', self.path],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                preexec_fn=lambda: libc.syscall(KEYCTL, JOIN_SESSION_KEYRING,
+                                                None))
         seen = len(self.log())
         eventually(lambda: 'ready' in self.log()[seen:] or
                    self.agent.poll() is not None, 'the agent is not ready')
@@ -98,6 +106,11 @@ class Lab:
     def log(self):
         with open(self.log_path, errors='replace') as log:
             return log.read()
+
+    def says(self, seen, words):
+        """The agent has logged that since then."""
+        eventually(lambda: words in self.log()[seen:], lambda:
+                   'the agent: not "%s" but: %s' % (words, self.log()[seen:]))
 
     def config(self, **keys):
         keys = {'tls': 'x509', 'tls-cert': self.server.cert,
@@ -276,18 +289,108 @@ def psk():
         load.finish()
         settle()
         detach(device)
-        refused('the TLS handshake', d, '--identity', 'wrong',
-                log='TLS')
-        refused('the TLS handshake', d, log='TLS')
+        refused('the TLS handshake was refused', d, '--identity', 'wrong',
+                log='its key is wrong, or it is unknown')
+        # It has a certificate, where a key is wanted.
+        refused('the TLS handshake', d, log='TLS is refused')
+        if not LIGHT:
+            a_key_of_the_keyring(d)
+
+
+def a_key_of_the_keyring(d):
+    """As the documentation has it: root's services may read it."""
+    key = bytes.fromhex(KEY)
+    serial = libc.syscall(ADD_KEY, b'user', b'host1', key, len(key),
+                          USER_KEYRING)
+    check(serial > 0, 'add_key: ' + os.strerror(ctypes.get_errno()))
+    refused('the log of the handshake agent', d, '--identity',
+            'key:%d' % serial)
+    check('cannot read key %d' % serial in lab().log(), lab().log())
+    equal(libc.syscall(KEYCTL, SETPERM, serial, 0x3f030000), 0, 'setperm')
+    device = attach(d, 'mem', '--identity', 'key:%d' % serial)
+    with Raw(device) as raw:
+        raw.write(bytes(4096))
+    settle()
+    detach(device)
+
+
+@test
+def no_key_is_where_others_look():
+    """Keys are in the agent, and their effects in the socket alone."""
+    path = os.path.join(lab().dir, 'host1.psk')
+    needles = KEY.encode(), bytes.fromhex(KEY)
+    with open(lab().client.key, 'rb') as file:
+        needles += tuple(file.read().split()[10:12])
+    log = Kmsg(start=True)
+    tracing = '/sys/kernel/tracing'
+    sh('mount -t tracefs tracefs %s 2>/dev/null || true' % tracing)
+    sh('mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null || true')
+    enable = os.path.join(tracing, 'events/vxhs/enable')
+    write(enable, '1')
+    said = []
+    try:
+        with serve(tls='psk', tls_cert=None, tls_key=None, tls_ca=None,
+                   tls_crl=None, tls_psk=path) as d, serve() as x:
+            devices = (attach(d, 'mem', '--identity', 'host1'),
+                       attach(x, 'mem'))
+            for device in devices:
+                said += vxhsctl('show', device, '--json')
+                sh('dd if=%s of=/dev/null bs=4k count=4' % device)
+            folders = [*glob.glob('/sys/block/vxhs*'), '/sys/module/vxhs',
+                       '/sys/kernel/debug/vxhs', '/sys/kernel/debug/block']
+            said += [sh('grep -r -a -s "" %s || true' % folder)
+                     for folder in folders]
+            settle()
+            for device in devices:
+                detach(device)
+    finally:
+        write(enable, '0')
+    with open(os.path.join(tracing, 'trace'), errors='replace') as file:
+        said.append(file.read())
+    check('vxhs' in said[-1], 'nothing is traced')
+    said += log.read()
+    for text in said:
+        for needle in needles:
+            check(needle not in text.encode(errors='surrogateescape'),
+                  'a key is in: ' + text[:4000])
 
 
 @test
 def plaintext_and_tls_do_not_share():
     d = server()
     seen = len(d.log())
-    vm.refused('server', 'attach', vm.host(d), 'mem', within=15)
+    vm.refused('does it want --tls?', 'attach', vm.host(d), 'mem', within=15)
     eventually(lambda: 'TLS' in d.log()[seen:],
                lambda: 'the log says: ' + d.log()[seen:])
+
+
+@test
+def it_never_falls_back():
+    """A disk that was attached with TLS waits rather than do without."""
+    files = tmpdir()
+    d = serve(files=files)
+    device = attach(d, 'disk0', '--lanes', 2)
+    load = Load(device, 4)
+    load.goes_on()
+    log = Kmsg()
+    d.kill()
+    with Vxhsd('disk0=%s/disk0,size=64M' % files, port=d.port) as plain:
+        eventually(lambda: sum('does the server do TLS' in line
+                               for line in log.vxhs()) >= 1,
+                   lambda: 'log: %s' % log.vxhs(), 30)
+        eventually(lambda: plain.log().count('TLS') >= 2,
+                   lambda: 'the plain server: ' + plain.log(), 30)
+        session = show(device)['session']
+        equal((session['state'], session['lanes_up']), ('recovering', 0))
+    with Server(lab().server, ssl.TLSVersion.TLSv1_2, port=d.port) as old:
+        eventually(lambda: old.seen >= 2, 'it does not try', 30)
+        equal(show(device)['session']['state'], 'recovering')
+    d = serve(port=d.port, files=files)
+    load.goes_on()
+    load.finish()
+    settle()
+    detach(device)
+    d.stop()
 
 
 # --------------------------------------------------------------- recovery
@@ -340,8 +443,7 @@ def recovery_under_load():
 
 
 @test
-def more_lanes_than_the_kernel_lets_wait():
-    """It has 3 to 50 handshakes wait for an agent, by its memory: 5 here."""
+def many_lanes():
     files = tmpdir()
     d = serve(files=files)
     lanes = 8 if LIGHT else 24
@@ -406,20 +508,42 @@ def lanes_are_replaced_before_their_keys_are_used_up():
     detach(device)
 
 
+@test
+def the_only_lane_is_replaced_too():
+    """Nobody takes over meanwhile, so the session recovers."""
+    d = server()
+    device = attach(d, 'disk0', '--lanes', 1)
+    with open(PARAMETER) as file:
+        before = file.read()
+    try:
+        write(PARAMETER, '2097152')
+        load = Load(device, 5)
+        eventually(lambda: load.error or
+                   show(device)['session']['recoveries'] >= 2,
+                   'the lane is not replaced', 40)
+    finally:
+        write(PARAMETER, before)
+    load.goes_on()
+    load.finish()
+    settle()
+    detach(device)
+
+
 # --------------------------------------------------- servers that are wrong
 
 
 class Server(threading.Thread):
     """A server of Python's, which does not shake hands as ours does."""
 
-    def __init__(self, cert, highest=ssl.TLSVersion.TLSv1_3, leave=False):
+    def __init__(self, cert, highest=ssl.TLSVersion.TLSv1_3, leave=False,
+                 port=0):
         super().__init__(daemon=True)
-        self.leave = leave
+        self.leave, self.seen = leave, 0
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.maximum_version = highest
         self.context.num_tickets = 0
         self.context.load_cert_chain(cert.cert, cert.key)
-        self.sock = socket.create_server(('127.0.0.1', 0))
+        self.sock = socket.create_server(('127.0.0.1', port))
         self.addr, self.port = self.sock.getsockname()
         self.start()
 
@@ -429,6 +553,7 @@ class Server(threading.Thread):
                 conn = self.sock.accept()[0]
             except OSError:
                 return
+            self.seen += 1
             try:
                 with self.context.wrap_socket(conn, server_side=True) as tls:
                     tls.recv(1)
@@ -459,29 +584,36 @@ def self_signed():
 def servers_that_do_not_prove_who_they_are():
     l = lab()
     proof = 'did not prove to be'
+    seen = len(l.log())
     refused(proof, server(), name='other.example', log='TLS')
-    check('does not match' in l.log() or 'not the expected' in l.log() or
-          'name' in l.log(), 'the agent: ' + l.log())
+    l.says(seen, 'does not match the expected')
+    seen = len(l.log())
     with serve(tls_cert=l.false('false', l.other_ca).cert,
                tls_key=l.client.key) as d:
         refused(proof, d, log='TLS')
-    for cert in (self_signed(),
-                 l.false('over', lines=YEAR_2001, days=OVER),
-                 l.false('not-yet', lines=(
-                     'activation_date = "2096-01-01 00:00:00"',),
-                     days='expiration_date = "2097-01-01 00:00:00"'),
-                 # A client's certificate is no server's.
-                 l.false('purpose', server=False)):
+    l.says(seen, 'issuer is unknown')
+    for words, cert in (
+            ('issuer is unknown', self_signed()),
+            ('expired certificate', l.false('over', lines=YEAR_2001, days=OVER)),
+            ('not yet valid certificate', l.false('not-yet', lines=(
+                'activation_date = "2096-01-01 00:00:00"',),
+                days='expiration_date = "2097-01-01 00:00:00"')),
+            # A client's certificate is no server's.
+            ('intended purpose', l.false('purpose', server=False))):
+        seen = len(l.log())
         with Server(cert) as d:
             refused(proof, d)
+        l.says(seen, words)
 
 
 @test
 def servers_that_do_not_do_tls_1_3():
+    seen = len(lab().log())
     with Server(lab().server, ssl.TLSVersion.TLSv1_2) as d:
-        refused(('TLS handshake', 'agent'), d)
+        refused('the TLS handshake failed; does the server do TLS', d)
+    lab().says(seen, 'the server does not speak TLS 1.3')
     with Vxhsd('mem=memory,size=16M') as d:
-        refused('does the server do TLS on that port?', d, log='')
+        refused('does the server do TLS on that port?', d, log='TLS')
 
 
 class Records:
@@ -711,12 +843,64 @@ def agents_that_do_not_do_their_work():
             refused(words, d, within=6)
     with BadAgent('refuse', str(errno.EKEYREJECTED)):
         refused('did not prove to be', d)
+    with BadAgent('refuse', str(errno.EACCES)):     # as tlshd would
+        refused('--identity NAME needs vxhs-handshake', d,
+                '--identity', 'default')
     # No errno; none that is negative; what the driver means otherwise.
     for status in (5000, 0xffffffff, errno.ESTALE, errno.ESRCH)[
             :2 if LIGHT else 4]:
         with BadAgent('refuse', str(status)):
             refused('the TLS handshake failed', d)
     lab().start_agent()
+
+
+@test
+def recovery_outlives_agents_that_hang_or_die():
+    files = tmpdir()
+    d = serve(files=files)
+    device = attach(d, 'disk0', '--lanes', 1)
+    load = Load(device, 6)
+    load.goes_on()
+    for how in ('hang', 'die'):
+        with BadAgent(how) as agent:
+            d.kill()
+            d = serve(port=d.port, files=files)
+            check(agent.process.stdout.readline(), 'it is not asked')
+            equal(show(device)['session']['lanes_up'], 0, 'lanes')
+        lab().start_agent()
+        load.goes_on()
+    load.finish()
+    settle()
+    detach(device)
+    d.stop()
+
+
+@test
+def more_sessions_than_the_kernel_lets_wait():
+    """It has 3 to 50 handshakes wait for an agent, by its memory: 5 here.
+    Who is one too many tries again until its time is over."""
+    d = server()
+    names = ['n%d.example' % i for i in range(5 if LIGHT else 12)]
+    with BadAgent('silent'):
+        calls = [subprocess.Popen(
+            ['vxhsctl', *options(d, 'mem', name=name)],
+            stderr=subprocess.PIPE, text=True) for name in names]
+        said = [call.communicate(timeout=60)[1] for call in calls]
+    few = [text for text in said if 'too many TLS handshakes wait' in text]
+    check(few, 'no one is too many: %s' % said)
+    for text in said:
+        check(text in few or 'does not answer' in text, text)
+    lab().start_agent()
+    cert = lab().false('many', lines=['dns_name = "%s"' % n for n in names])
+    with serve(tls_cert=cert.cert, tls_key=cert.key) as many:
+        calls = [subprocess.Popen(
+            ['vxhsctl', *options(many, 'mem', '--lanes', '1', '--read-only',
+                                   name=name)],
+            stderr=subprocess.PIPE, text=True) for name in names]
+        said = [call.communicate(timeout=60)[1] for call in calls]
+        equal([call.returncode for call in calls], [0] * len(names), said)
+        settle()
+        vm.detach_all()
 
 
 @test
