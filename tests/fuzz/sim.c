@@ -65,6 +65,7 @@ static struct loop loop_mem[SIM_LOOPS];
 static struct ring rings[SIM_LOOPS];
 static struct sim_options opts;
 static u8 *rx_mem;
+static struct tls_rx tls_rx;
 static u8 disks[DISKS][DISK_SIZE];
 static bool disk_dirty[DISKS];
 static bool disk_used[DISKS];
@@ -110,7 +111,8 @@ static void submit_one(struct ring *ring, const struct io_uring_sqe *sqe)
 	switch (sqe->opcode) {
 	case IORING_OP_RECV:
 		s = sock_of(sqe->fd);
-		must(!s->recv_op);
+		must(!s->recv_op && !opts.tls);
+		s->sealed = false;
 		must(sqe->flags & IOSQE_BUFFER_SELECT);
 		must(sqe->buf_group == RX_BUF_GROUP);
 		s->recv_op = op;
@@ -119,6 +121,12 @@ static void submit_one(struct ring *ring, const struct io_uring_sqe *sqe)
 		break;
 	case IORING_OP_POLL_ADD:
 		s = sock_of(sqe->fd);
+		if (sqe->poll32_events & POLLIN) {
+			must(!s->recv_op && opts.tls);
+			s->sealed = true;
+			s->recv_op = op;
+			break;
+		}
 		must(!s->poll_op);
 		s->poll_op = op;
 		break;
@@ -222,6 +230,15 @@ static void deliver(struct loop *loop, struct sock *s, size_t bytes)
 
 	if (!op)
 		return;
+	if (s->sealed) {
+		if (!s->shut && !s->reset && !s->eof && !(n && bytes))
+			return;
+		s->recv_op = NULL;
+		s->arrived = bytes;
+		op->done(op, POLLIN, 0);
+		ASAN_POISON_MEMORY_REGION(tls_rx.buf, TLS_RX_SIZE);
+		return;
+	}
 	if (s->shut || s->reset || (s->eof && !n)) {
 		s->recv_op = NULL;
 		op->done(op, s->reset && !s->shut ? -ECONNRESET : 0, 0);
@@ -233,11 +250,6 @@ static void deliver(struct loop *loop, struct sock *s, size_t bytes)
 		sim_no_bufs = false;
 		s->recv_op = NULL;
 		op->done(op, -ENOBUFS, 0);
-		return;
-	}
-	if (opts.tls && sim_record) {
-		s->recv_op = NULL;
-		op->done(op, -EIO, 0);
 		return;
 	}
 	n = n < bytes ? n : bytes;
@@ -668,6 +680,29 @@ bool psk_name_ok(const char *name, size_t len)
 	return name && len;
 }
 
+ssize_t tls_receive(struct tls_rx *rx, int fd, size_t max)
+{
+	struct sock *s = sock_of(fd);
+	size_t n = s->out_len - s->out_taken;
+
+	must(max && max <= TLS_RX_SIZE);
+	if (s->shut || s->reset || (s->eof && !n))
+		return s->reset && !s->shut ? -ECONNRESET : 0;
+	if (sim_no_bufs || !n || !s->arrived) {
+		sim_no_bufs = false;
+		return -EAGAIN;
+	}
+	if (sim_record)
+		return -EIO;
+	n = n < s->arrived ? n : s->arrived;
+	n = n < max ? n : max;
+	ASAN_UNPOISON_MEMORY_REGION(rx->buf, n);
+	memcpy(rx->buf, s->out + s->out_taken, n);
+	sim_delivered((unsigned int)(s - socks), s->out + s->out_taken, n);
+	s->out_taken += n;
+	return (ssize_t)n;
+}
+
 enum tls_record tls_take_record(int fd)
 {
 	enum tls_record record = (enum tls_record)(sim_record & 3);
@@ -798,6 +833,7 @@ void sim_begin(const struct sim_options *options)
 		TAILQ_INIT(&loop->resume);
 		loop->msgs_tail = &loop->msgs;
 		loop->rx_bufs = rx_mem + i * RX_SIZE;
+		loop->tls_rx = &tls_rx;
 		loop->files = true;
 		pool_init(&loop->pool, opts.pool);
 		for (k = 0; k < LOOP_FILES; k++)

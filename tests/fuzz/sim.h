@@ -32,6 +32,8 @@
  * @out_taken: those that the server has
  * @room: bytes that the client still takes
  * @recv_op: the server's receive, or NULL
+ * @sealed: it is told that there is something, and takes it by itself
+ * @arrived: bytes that it finds then
  * @poll_op: the server waits for room, or NULL
  */
 struct sock {
@@ -49,6 +51,8 @@ struct sock {
 	struct op *recv_op;
 	bool multishot;
 	size_t recv_max;
+	bool sealed;
+	size_t arrived;
 	struct op *poll_op;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Bytes of a connection to frames. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -257,7 +258,7 @@ static void take_received(struct conn *c, const u8 *data, size_t len)
 	conn_take(c, data, len);
 }
 
-/* A receive failed with EIO: with TLS, because of a record that is not data. */
+/* A receive of TLS failed with EIO: there is a record that is not data. */
 static void take_record(struct conn *c)
 {
 	switch (tls_take_record(c->fd)) {
@@ -278,10 +279,8 @@ static void receive_failed(struct conn *c, int res)
 	if (res == -ENOBUFS || res == -ECANCELED || res == -EAGAIN ||
 	    res == -EINTR)
 		return;
-	if (c->who && res == -EIO && c->life == CONN_OPEN) {
-		/* It stays where it is while we wait, and fails us again. */
-		if (!c->wait)
-			take_record(c);
+	if (c->who && res == -EIO) {
+		take_record(c);
 		return;
 	}
 	if (c->who && res == -EBADMSG)
@@ -310,6 +309,34 @@ static void received(struct op *op, int res, unsigned int flags)
 		loop_rx_return(loop, id);
 }
 
+/* With TLS there is something. */
+static void readable(struct op *op, int res, unsigned int flags)
+{
+	struct conn *c = (struct conn *)((char *)op -
+					 offsetof(struct conn, recv_op));
+	struct tls_rx *rx = c->loop->tls_rx;
+	ssize_t n;
+
+	(void)flags;
+	c->recv_armed = false;
+	conn_mark_dirty(c);
+	if (res < 0) {
+		receive_failed(c, res);
+		return;
+	}
+	/* What waits is heard again. */
+	if (c->life != CONN_OPEN || c->wait)
+		return;
+	n = tls_receive(rx, c->fd,
+			c->loop->careful ? CAREFUL_BYTES : TLS_RX_SIZE);
+	if (n > 0)
+		take_received(c, rx->buf, (size_t)n);
+	else if (!n)
+		conn_eof(c);
+	else
+		receive_failed(c, (int)n);
+}
+
 /*
  * Ask the ring for all that comes; where it could not be kept, for a buffer
  * of it.
@@ -318,8 +345,13 @@ void conn_arm_recv(struct conn *c)
 {
 	struct io_uring_sqe *sqe = loop_sqe(c->loop, &c->recv_op);
 
-	c->recv_op.done = received;
 	c->recv_armed = true;
+	if (c->who) {
+		c->recv_op.done = readable;
+		io_uring_prep_poll_add(sqe, c->fd, POLLIN);
+		return;
+	}
+	c->recv_op.done = received;
 	if (c->loop->careful)
 		io_uring_prep_recv(sqe, c->fd, NULL, CAREFUL_BYTES, 0);
 	else

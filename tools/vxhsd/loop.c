@@ -17,6 +17,7 @@
 #include "log.h"
 #include "loop.h"
 #include "privilege.h"
+#include "tls.h"
 
 #define SQ_ENTRIES	1024
 #define CQ_ENTRIES	8192
@@ -211,6 +212,11 @@ static int setup_rx(struct loop *loop)
 	io_uring_buf_ring_init(loop->rx_ring);
 	for (i = 0; i < RX_BUF_COUNT; i++)
 		loop_rx_return(loop, i);
+	if (tls_on()) {
+		loop->tls_rx = tls_rx_new();
+		if (!loop->tls_rx)
+			return -errno;
+	}
 	return 0;
 }
 
@@ -474,6 +480,7 @@ void loops_stop(void)
 		pthread_join(loop->thread, NULL);
 		conns_free_caches(loop);
 		pool_destroy(&loop->pool);
+		tls_rx_free(loop->tls_rx);
 		munmap(loop->rx_bufs, (size_t)RX_BUF_COUNT * RX_BUF_SIZE);
 		munmap(loop->rx_ring,
 		       RX_BUF_COUNT * sizeof(struct io_uring_buf));

@@ -28,6 +28,7 @@ struct export;
 struct io;
 struct loop;
 struct open_wait;
+struct tls_rx;
 
 /**
  * struct op - something the ring works on; its address is the user_data
@@ -69,6 +70,7 @@ struct loop {
 
 	struct io_uring_buf_ring *rx_ring;
 	u8 *rx_bufs;
+	struct tls_rx *tls_rx;		/* if TLS is on */
 	struct pool pool;
 	bool pin_tried;
 	struct io *free_ios;

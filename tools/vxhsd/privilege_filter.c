@@ -51,7 +51,7 @@ static const int allowed[] = {
 	SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(sendto),
 	SCMP_SYS(sendmsg), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg),
 	SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(getpeername),
-	SCMP_SYS(getsockname), SCMP_SYS(shutdown),
+	SCMP_SYS(getsockname), SCMP_SYS(shutdown), SCMP_SYS(splice),
 #ifdef __SANITIZE_ADDRESS__
 	/* For its search for leaks, and for tests that act as a kernel. */
 	SCMP_SYS(getdents), SCMP_SYS(ptrace), SCMP_SYS(wait4), SCMP_SYS(prctl),

@@ -82,6 +82,18 @@ void tls_stop(void);
 
 /* tls_record.c */
 
+#define TLS_RX_SIZE	65536	/* bytes */
+
+/**
+ * struct tls_rx - where the records of a loop's connections pass, one at a time
+ * @pipe: empty, but within tls_receive()
+ * @buf: what it has brought
+ */
+struct tls_rx {
+	int pipe[2];
+	u8 buf[TLS_RX_SIZE];
+};
+
 /**
  * enum tls_record - a record that is not data
  * @TLS_RECORD_NONE: there is none
@@ -94,6 +106,9 @@ enum tls_record {
 	TLS_RECORD_OTHER,
 };
 
+struct tls_rx *tls_rx_new(void);
+void tls_rx_free(struct tls_rx *rx);
+ssize_t tls_receive(struct tls_rx *rx, int fd, size_t max);
 enum tls_record tls_take_record(int fd);
 
 #endif /* _VXHSD_TLS_H */
