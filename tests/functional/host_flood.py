@@ -3,6 +3,8 @@
 """vxhsd under many connections: those who work notice nothing, memory and
 CPU time stay bounded, nothing is left behind."""
 
+import errno
+import itertools
 import os
 import random
 import socket
@@ -379,26 +381,43 @@ def a_client_has_so_much_in_flight():
             except (OSError, vxhs.Closed):
                 c.close()
         check(answered, 'nobody was answered')
-        check('it does not take its replies' in d.log(), d.log())
+        check('it does not take its replies and its client is at its limit' in
+              d.log(), d.log())
         NativeClient(d.addr, d.port, 'file', source='127.0.0.2').logout()
 
 
 def attack_loris(d, begun):
-    socks = [vxhs.connect(d.addr, d.port, source='127.0.0.2')
-             for _ in range(1000)]
+    """Whom the server has closed begins again."""
+    def begin():
+        return vxhs.connect(d.addr, d.port, source='127.0.0.2')
     stat = vxhs.v34(vxhs.V34_STAT, 1, 'mem')
+    socks = [[begin(), 0] for _ in range(1000)]
     begun()
-    for i in range(len(stat) - 1):
-        for sock in socks:
-            sock.sendall(stat[i:i + 1])
+    while True:
+        for pair in socks:
+            sock, sent = pair
+            if sent == len(stat) - 1:
+                continue
+            try:
+                sock.sendall(stat[sent:sent + 1])
+                pair[1] += 1
+            except ConnectionError:
+                sock.close()
+                pair[:] = begin(), 0
         time.sleep(0.05)
-    time.sleep(600)
 
 
 def attack_connects(d, begun):
+    """A port cannot be had again soon: when all are used, another address."""
     begun()
-    while True:
-        vxhs.connect(d.addr, d.port, source='127.0.0.2').close()
+    for host in itertools.cycle(range(2, 250)):
+        try:
+            while True:
+                vxhs.connect(d.addr, d.port,
+                             source='127.0.0.%d' % host).close()
+        except OSError as exc:
+            if exc.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+                raise
 
 
 def attack_half_writes(d, begun):

@@ -15,6 +15,7 @@ import random
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from attack import COUNTED, Attack, compare
 from certs import Authority, Cert, certtool
 from harness import (TOP, Vxhsd, binary, check, equal, eventually, main,
                      run_vxhsd, test, tmpdir)
+from relay import DOWN, Relay
 from vxhs import (BUSY, DENIED, NOT_FOUND, OK, RO, RW, RW_SHARED, STALE,
                   TAKE_OVER, Closed, NativeClient, V34Client)
 
@@ -127,6 +129,39 @@ def client(d, vdisk='disk0', cert=None, source=None, **kw):
     return NativeClient(d.addr, d.port, vdisk, sock=sock, **kw)
 
 
+# What the server says of whom it refuses; each of nobody else.
+NO_CERTIFICATE = 'it has no certificate'
+OTHER_AUTHORITY = 'certificate is refused: no authority of tls-ca has signed it'
+SELF_SIGNED = 'certificate is refused: it is self-signed'
+EXPIRED = 'certificate chain uses expired certificate'
+NOT_YET_VALID = 'certificate chain uses not yet valid certificate'
+REVOKED = 'certificate chain is revoked'
+OF_A_SERVER = 'certificate chain does not match the intended purpose'
+WRONG_PSK = 'its PSK is wrong, or nobody has its identity'
+NO_PROOF = 'it offers nothing to prove itself with that we take'
+OLD_TLS = 'it offers nothing newer than TLS1.2: TLS 1.3 is needed'
+NO_TLS = 'what it says is no handshake of TLS'
+OTHER_KEYS = 'it does not have the keys of this handshake'
+SENTENCES = (NO_CERTIFICATE, OTHER_AUTHORITY, SELF_SIGNED, EXPIRED,
+             NOT_YET_VALID, REVOKED, OF_A_SERVER, WRONG_PSK, NO_PROOF,
+             OLD_TLS, NO_TLS, OTHER_KEYS)
+
+
+def refusals(log):
+    return [line.split('TLS is refused: ')[1] for line in log.splitlines()
+            if 'TLS is refused: ' in line]
+
+
+def said_why(d, before, why, times=1):
+    """It says this of them, and nothing that it says of others."""
+    found = eventually(
+        lambda: [text for text in refusals(d.log()[before:])
+                 if why in text][times - 1:],
+        lambda: 'not "%s" but: %s' % (why, d.log()[before:]))
+    equal([words for words in SENTENCES
+           if words in found[0] and words != why], [], found[0])
+
+
 def refused(d, why, cert=None, ctx=None):
     """The server lets nobody in who comes like this, and says why."""
     before = len(d.log())
@@ -139,8 +174,7 @@ def refused(d, why, cert=None, ctx=None):
         check(not got, 'the server has answered')
     except (ssl.SSLError, ConnectionError):
         pass
-    eventually(lambda: why in d.log()[before:],
-               lambda: 'not "%s" but: %s' % (why, d.log()[before:]))
+    said_why(d, before, why)
     d.alive()
 
 
@@ -267,6 +301,7 @@ class Raw:
 
     def __init__(self, d, cert):
         self.sock = vxhs.connect(d.addr, d.port)
+        self.said = []          # each byte of it
         self.inner, self.outer = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context(cert).wrap_bio(self.inner, self.outer,
                                           server_hostname=NAME)
@@ -275,9 +310,13 @@ class Raw:
                 self.tls.do_handshake()
                 break
             except ssl.SSLWantReadError:
-                self.sock.sendall(self.outer.read())
+                self.send(self.outer.read())
                 self.inner.write(self.sock.recv(65536))
-        self.sock.sendall(self.outer.read())
+        self.send(self.outer.read())
+
+    def send(self, data):
+        self.said.append(bytes(data))
+        self.sock.sendall(data)
 
     def record(self, data):
         self.tls.write(data)
@@ -292,6 +331,16 @@ class Raw:
                 if not got:
                     return b''
                 self.inner.write(got)
+
+    def ask(self, data, size):
+        """Sends a frame; returns the answer, of so many bytes."""
+        self.send(self.record(data))
+        answer = b''
+        while len(answer) < size:
+            got = self.read(size - len(answer))
+            check(got, 'no answer')
+            answer += got
+        return answer
 
 
 @test
@@ -343,6 +392,23 @@ def a_record_does_not_come_twice():
 
 
 @test
+def records_do_not_change_places():
+    with start(lab().config(), 'disk0=memory,size=64M,allow=*:rw') as d:
+        before = len(d.log())
+        c = Raw(d, lab().client)
+        first, second = (c.record(vxhs.v34(vxhs.V34_STAT, cookie, 'disk0'))
+                         for cookie in (1, 2))
+        c.send(second)
+        c.send(first)
+        try:
+            equal(c.read(1), b'')
+        except ConnectionError:
+            pass
+        c.sock.close()
+        closed_because(d, before, 'a TLS record is not authentic')
+
+
+@test
 def a_key_update_ends_the_lane():
     # Of its own: what it says must not be among what is left out.
     with start(lab().config(), 'disk0=memory,size=1M,allow=*:rw') as d:
@@ -383,13 +449,14 @@ def the_session_is_the_identitys():
 
 @test
 def no_certificate():
-    refused(server(), 'it has no certificate')
+    refused(server(), NO_CERTIFICATE)
 
 
 @test
 def certificate_of_another_authority():
     ca = Authority(tmpdir(), 'ca2')
-    refused(server(), 'is refused: ', ca.issue('client', cn='client.example'))
+    refused(server(), OTHER_AUTHORITY,
+            ca.issue('client', cn='client.example'))
 
 
 @test
@@ -399,12 +466,12 @@ def self_signed_certificate():
            'expiration_days = 1')
     certtool('--generate-self-signed', '--load-privkey', c.key, '--template',
              c.template, '--outfile', c.cert)
-    refused(server(), 'is refused: ', c)
+    refused(server(), SELF_SIGNED, c)
 
 
 @test
 def expired_certificate():
-    refused(server(), 'expired', lab().ca.issue(
+    refused(server(), EXPIRED, lab().ca.issue(
         'old', cn='client.example', days='expiration_date = '
         '"2020-01-02 00:00:00"', lines=('activation_date = '
                                         '"2020-01-01 00:00:00"',)))
@@ -412,7 +479,7 @@ def expired_certificate():
 
 @test
 def certificate_not_valid_yet():
-    refused(server(), 'not yet valid', lab().ca.issue(
+    refused(server(), NOT_YET_VALID, lab().ca.issue(
         'early', cn='client.example', days='expiration_date = '
         '"2090-01-02 00:00:00"', lines=('activation_date = '
                                         '"2090-01-01 00:00:00"',)))
@@ -420,7 +487,7 @@ def certificate_not_valid_yet():
 
 @test
 def certificate_of_a_server():
-    refused(server(), 'is refused: ', lab().server)
+    refused(server(), OF_A_SERVER, lab().server)
 
 
 @test
@@ -455,7 +522,7 @@ def revoked_certificate():
     bad = lab().ca.issue('bad', cn='bad')
     crl = lab().ca.revoke(os.path.join(tmpdir(), 'crl.pem'), bad)
     with start(lab().config(tls_crl=crl), 'disk0=memory,size=1M,allow=*:rw') as d:
-        refused(d, 'revoked', bad)
+        refused(d, REVOKED, bad)
         client(d).logout()
 
 
@@ -491,7 +558,7 @@ def a_certificate_that_expires_ends_the_lane():
 def tls_1_2():
     ctx = context(lab().client)
     ctx.minimum_version = ctx.maximum_version = ssl.TLSVersion.TLSv1_2
-    refused(server(), 'TLS is refused: ', ctx=ctx)
+    refused(server(), OLD_TLS, ctx=ctx)
 
 
 @test
@@ -572,8 +639,7 @@ def no_tls_at_all():
         except ConnectionError:
             pass
         sock.close()
-    eventually(lambda: d.log()[before:].count('TLS is refused: ') == 3,
-               'not all were refused')
+    said_why(d, before, NO_TLS, 3)
 
 
 @test
@@ -608,8 +674,10 @@ def a_man_in_the_middle_cannot_downgrade():
     cipher, for what they have said must be the same."""
     d = server()
     versions = b'\x00\x2b\x00\x03\x02\x03\x04'
-    for old, new in ((versions, versions[:-1] + b'\x03'),
-                     (b'\x13\x02\x13\x03\x13\x01', b'\x13\x03' * 3)):
+    for old, new, why in (
+            (versions, versions[:-1] + b'\x03', OLD_TLS),
+            # By whom first, with their keys different, is chance.
+            (b'\x13\x02\x13\x03\x13\x01', b'\x13\x03' * 3, None)):
         before = len(d.log())
         tls, incoming, outgoing, first = hello(lab().client)
         check(old in first, 'not what clients say')
@@ -632,45 +700,68 @@ def a_man_in_the_middle_cannot_downgrade():
         except ConnectionError:
             pass
         sock.close()
-        eventually(lambda: 'TLS is refused: ' in d.log()[before:],
-                   'nobody was refused')
+        eventually(lambda: refusals(d.log()[before:]), 'nobody was refused')
+        if why:
+            said_why(d, before, why)
         check('it is client' not in d.log()[before:], 'somebody came in')
 
 
-@test
-def a_login_cannot_be_replayed():
-    """All that a client has said, said again by who has listened."""
-    d = server()
-    said = []
+class Tapped(Raw):
+    """A lane that has written; what was said for that is known by heart."""
 
-    class Tap(Raw):
-        def __init__(self, *args):
-            super().__init__(*args)
-            self.sock.sendall(self.record(vxhs.v34(vxhs.V34_STAT, 1,
-                                                   'disk0')))
-    real = socket.socket.sendall
-    socket.socket.sendall = lambda sock, data: (said.append(bytes(data)),
-                                                real(sock, data))[1]
-    try:
-        tap = Tap(d, lab().client)
-    finally:
-        socket.socket.sendall = real
-    equal(len(tap.read(256)), 256)
-    before = len(d.log())
-    sock = vxhs.connect(d.addr, d.port)
-    for data in said:
-        sock.sendall(data)
+    def __init__(self, d, cert):
+        super().__init__(d, cert)
+        self.ask(vxhs.v34(vxhs.V34_STAT, 1, 'disk0', extra=vxhs.offer(0)),
+                 256 + len(vxhs.kvset(0)))
+        self.login = len(self.said)
+        self.call(vxhs.LOGIN, vxhs.login_body(0x4242, kato=60000, features=0),
+                  answer=64)
+        opened = self.call(vxhs.OPEN, vxhs.open_body('disk0', RW_SHARED),
+                           answer=80)
+        self.handle = struct.unpack_from('<I', opened)[0]
+        self.write(b'o')
+
+    def call(self, op, payload=b'', answer=0, **kw):
+        rsp = self.ask(vxhs.request(op, 1, payload, **kw), 32 + answer)
+        equal(struct.unpack_from('<H', rsp, 6)[0], OK, 'status of %d' % op)
+        return rsp[32:]
+
+    def write(self, byte):
+        self.call(vxhs.WRITE, byte * 512, handle=self.handle)
+
+
+def say_again(sock, said):
+    """Sends what was heard; returns when that is over."""
     sock.settimeout(20)
     try:
+        for data in said:
+            sock.sendall(data)
         while sock.recv(65536):
             pass
     except ConnectionError:
         pass
-    eventually(lambda: 'TLS is refused: ' in d.log()[before:],
-               'nobody was refused')
-    check('it is client' not in d.log()[before:], 'somebody came in')
-    tap.sock.close()
     sock.close()
+
+
+@test
+def a_login_cannot_be_replayed():
+    """All that a client has said, said again by who has listened: on a
+    connection of his own, and on one that he has a right to."""
+    d = server()
+    tap = Tapped(d, lab().client)
+    said = list(tap.said)
+    tap.write(b'n')
+    before = len(d.log())
+    say_again(vxhs.connect(d.addr, d.port), said)
+    said_why(d, before, OTHER_KEYS)
+    check('it is client' not in d.log()[before:], 'somebody came in')
+    own = Raw(d, lab().other)
+    say_again(own.sock, said[tap.login:])
+    # The session is what it was, and so are the data.
+    equal(tap.call(vxhs.READ, handle=tap.handle, length=512, answer=512),
+          b'n' * 512)
+    tap.call(vxhs.LOGOUT)
+    tap.sock.close()
 
 
 @test
@@ -827,19 +918,53 @@ def psk():
     check('it is host1, ' in d.log(), 'it does not say who came')
 
 
+class Heard(Relay):
+    """Keeps what a server says."""
+
+    said = b''
+
+    def _change(self, way, data):
+        if way == DOWN:
+            self.said += data
+        return data
+
+
 @test
 def wrong_psk_looks_like_an_unknown_identity():
     d = psk_server()
-    said = []
+    seen = []
     for name in ('host1', 'nobody'):
         before = len(d.log())
-        with TlsPipe(d, '-psk_identity', name, '-psk', 'ab' * 32) as pipe:
+        with Heard(d) as relay, TlsPipe(relay, '-psk_identity', name, '-psk',
+                                        'ab' * 32) as pipe:
             equal(pipe.sock.recv(1), b'', name)
-        said.append(eventually(
-            lambda: [line.split(': ', 2)[2] for line in
-                     d.log()[before:].splitlines() if 'TLS is refused' in line],
-            'nobody was refused'))
-    equal(said[0], said[1])
+            said_why(d, before, WRONG_PSK)
+            eventually(lambda: len(relay.said) >= 7, 'there is no alert')
+            seen.append((refusals(d.log()[before:]), relay.said))
+    equal(seen[0], seen[1])
+    # Nothing but an alert, a fatal one.
+    alert = seen[0][1]
+    equal((len(alert), alert[0], alert[5]), (7, 21, 2), alert.hex())
+
+
+@test
+def no_psk_without_diffie_hellman():
+    """Else who gets the key reads what he has recorded."""
+    d = psk_server()
+    for exchange, good in (('+PSK', False), ('+ECDHE-PSK', True)):
+        before = len(d.log())
+        done = subprocess.run(
+            ['gnutls-cli', '--priority', 'NORMAL:-VERS-ALL:+VERS-TLS1.3:'
+             '-CIPHER-ALL:+AES-128-GCM:-KX-ALL:' + exchange, '--pskusername',
+             'host1', '--pskkey', _shared['key'], '-p', str(d.port), d.addr],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=60, check=False)
+        equal(done.returncode == 0, good, exchange)
+        if good:
+            eventually(lambda: 'it is host1, ' in d.log()[before:], d.log)
+        else:
+            said_why(d, before, NO_PROOF)
+            check('it is host1' not in d.log()[before:], 'it came in')
 
 
 # ------------------------------------------------------------------ lists
@@ -909,6 +1034,8 @@ def rights_of_native_clients():
 @test
 def what_is_forbidden_does_not_exist():
     d = lists()
+    owner = client(d, 'a')
+    equal(status_of(owner, 'a', RW), OK)
     said = []
     for name in ('a', 'c', 'z'):
         # The same of all but the name: that is what was asked.
@@ -919,14 +1046,19 @@ def what_is_forbidden_does_not_exist():
                    c.call(vxhs.V34_WRITE, size=4096, payload=bytes(4096))]
         c.close()
         n = client(d, name, third())
-        rsp, body = n.call(vxhs.OPEN, vxhs.open_body(name, RO))
+        opens = [n.call(vxhs.OPEN, vxhs.open_body(name, mode, options))
+                 for mode in (RO, RW, RW_SHARED)
+                 for options in (0, TAKE_OVER)]
+        equal([rsp.status for rsp, _ in opens[:4]], [NOT_FOUND] * 4, name)
         said.append((
             [(msg._replace(target=b''), body) for msg, body in replies],
             n.stat._replace(target=b''), n.stat_payload,
-            rsp._replace(server_us=0), body))
+            [(rsp._replace(server_us=0), body) for rsp, body in opens]))
         n.logout()
     equal(said[0], said[2])
     equal(said[1], said[2])
+    equal(owner.ping(), OK)
+    equal(owner.logout(), OK)
 
 
 @test
@@ -941,6 +1073,26 @@ def rights_of_v34_clients():
     equal(c.read(0, 8192), (0, data))
     c.close()
     o.close()
+
+
+@test
+def a_limit_is_the_identitys():
+    """Wherever it comes from; and another's at the same address is another."""
+    with start(lab().config(client_max_conns=4),
+               'disk0=memory,size=1M,allow=*:rw') as d:
+        there = [client(d, source=source) for source in
+                 ('127.0.0.2', '127.0.0.3', '127.0.0.2', '127.0.0.3')]
+        for source in ('127.0.0.2', '127.0.0.3', '127.0.0.4'):
+            before = len(d.log())
+            sock = connect(d, lab().client, source=source)
+            check(vxhs.is_closed(sock), 'one too many of ' + source)
+            sock.close()
+            eventually(lambda: source + ':' in d.log()[before:] and
+                       'its client has 4 connections, which is the limit' in
+                       d.log()[before:], d.log)
+        equal(client(d, cert=lab().other, source='127.0.0.2').logout(), OK)
+        for c in there:
+            equal(c.logout(), OK)
 
 
 @test
@@ -1016,7 +1168,7 @@ def who_is_revoked_is_cut():
         reload(d, DONE)
         check(vxhs.is_closed(gone.sock, 10), 'it is still there')
         eventually(lambda: 'third is cut: ' in d.log(), 'it does not say so')
-        refused(d, 'revoked', third())
+        refused(d, REVOKED, third())
         # Its session is over, and with it what it had.
         equal(status_of(stays, 'b', RW), OK)
         equal(stays.logout(), OK)
@@ -1118,8 +1270,8 @@ def the_audit_has_everything():
 
     with start(config) as d:
         equal(os.stat(path).st_mode & 0o777, 0o640 & ~umask(), 'mode')
-        refused(d, 'it has no certificate')
-        wait_for(event='refused', why='it has no certificate', identity=None)
+        refused(d, NO_CERTIFICATE)
+        wait_for(event='refused', why=NO_CERTIFICATE, identity=None)
         a = client(d, 'b', third(), session=0x1234)
         wait_for(event='login', identity='third', session='%016x' % 0x1234)
         equal(status_of(a, 'b', RW), OK)
@@ -1177,21 +1329,32 @@ if kernel_has_tls():
             with start(lab().config(LISTS)) as d:
                 c = client(d, 'b', third(), session=0x77)
                 c.open('n\n=x', RO, patience=0)
-                login, denied = [
+                equal(status_of(c, 'b', RW), OK)
+                other = client(d, 'b', lab().other, session=0x78)
+                equal(status_of(other, 'b', RW, TAKE_OVER), OK)
+                login, denied, opened, _, taken = [
                     dict(line.split('=', 1) for line in
                          journal.recv(65536).decode().splitlines())
-                    for _ in range(2)]
-                c.logout()
+                    for _ in range(5)]
+                c.close()
+                other.logout()
         finally:
             os.unlink(where)
         equal(login['VXHS_EVENT'], 'login')
-        equal(login['MESSAGE_ID'], denied['MESSAGE_ID'])
-        equal((denied['VXHS_EVENT'], denied['VXHS_IDENTITY'],
-               denied['VXHS_SESSION'], denied['VXHS_VDISK'],
-               denied['VXHS_WHY'], denied['SYSLOG_IDENTIFIER']),
-              ('denied', 'third', '%016x' % 0x77, 'n\\u000a=x',
-               'no such vdisk', 'vxhsd'))
-        check(denied['VXHS_PEER'].startswith('127.0.0.1:'), denied)
+        for e, event, who, session, vdisk, why in (
+                (denied, 'denied', 'third', 0x77, 'n\\u000a=x',
+                 'no such vdisk'),
+                (opened, 'open', 'third', 0x77, 'b', 'exclusively'),
+                (taken, 'take-over', 'other', 0x78, 'b', None)):
+            equal(e['MESSAGE_ID'], login['MESSAGE_ID'])
+            equal(e['MESSAGE'], 'vxhsd audit: %s by %s' % (event, who))
+            equal((e['VXHS_EVENT'], e['VXHS_IDENTITY'], e['VXHS_SESSION'],
+                   e['VXHS_VDISK'], e['SYSLOG_IDENTIFIER']),
+                  (event, who, '%016x' % session, vdisk, 'vxhsd'))
+            if why:
+                equal(e['VXHS_WHY'], why)
+            check(e['VXHS_PEER'].startswith('127.0.0.1:'), e)
+        check('third' in taken['VXHS_WHY'], taken)
 
 
 @test

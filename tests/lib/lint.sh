@@ -91,16 +91,33 @@ lint_rst() {
 	return $status
 }
 
-# The tests that the threat model calls proofs are there.
+# Is it a test, and not just some function of that name?  SCRIPT NAME
+is_test() {
+	case $1 in
+	*_test)
+		grep -qsE "^[[:space:]]*cmocka_unit_test(_setup_teardown)?\($2[,)]" \
+			"tests/unit/$1.c" ;;
+	*)
+		# By itself, or made by a function of the script.
+		grep -qsPzo "\n *@(test|not_in_uml)\n *def $2\(" \
+			"tests/functional/$1.py" ||
+			grep -qsE "^ *add(_[a-z]+)?\('$2'," "tests/functional/$1.py" ;;
+	esac
+}
+
+# The tests, and the files, that the threat model calls proofs are there.
 # shellcheck disable=SC2016 # backticks are what is looked for
 lint_proofs() {
-	local script name proof status=0
+	local page=Documentation/threats.rst proof found=0 status=0
 	while IFS= read -r proof; do
-		script=${proof%%: *} name=${proof#*: }
-		grep -qsE "^ *def $name\(" "tests/functional/$script.py" ||
+		found=$((found + 1))
+		is_test "${proof%%: *}" "${proof#*: }" ||
 			{ echo "no such test: $proof"; status=1; }
-	done < <(grep -ohE '``[a-z0-9_]+: [a-z0-9_]+``' Documentation/threats.rst |
-		tr -d '`' | sort -u)
+	done < <(grep -ohE '``[a-z0-9_-]+: [a-z0-9_]+``' $page | tr -d '`' | sort -u)
+	[ $found != 0 ] || { echo "no proofs in $page"; status=1; }
+	while IFS= read -r proof; do
+		[ -e "$proof" ] || { echo "no such file: $proof"; status=1; }
+	done < <(grep -ohE '``tests/[^`]*``' $page | tr -d '`' | sort -u)
 	return $status
 }
 

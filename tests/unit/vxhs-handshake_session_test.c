@@ -29,6 +29,8 @@
 #define SERVER_TLS12	"NORMAL:-VERS-ALL:+VERS-TLS1.2"
 #define SERVER_PSK	SERVER_TLS13 ":-CIPHER-ALL:+AES-128-GCM:-KX-ALL:" \
 			"+ECDHE-PSK"
+/* The key alone, which opens what was recorded once it is known. */
+#define SERVER_PSK_ALONE SERVER_TLS13 ":-CIPHER-ALL:+AES-128-GCM:-KX-ALL:+PSK"
 #define DAY		(24 * 60 * 60)
 #define ROUNDS		2000	/* of 5 ms */
 
@@ -568,6 +570,9 @@ static void test_psk(void **state)
 			 ENOKEY);
 	assert_int_not_equal(shake(list, "p@server.example", SERVER_TLS13,
 				   &server, NULL), 0);
+	assert_int_not_equal(shake(list, "p@a", SERVER_PSK_ALONE, NULL,
+				   &result), 0);
+	assert_int_not_equal(result, 0);
 	identity_free_all(list);
 	put_file("psk", wrong, strlen(wrong));
 	list = load(text);

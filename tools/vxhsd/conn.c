@@ -399,14 +399,20 @@ static const char *overdue(const struct conn *c, u64 now)
  */
 static const char *hoards(const struct conn *c, u64 now)
 {
-	if (c->life == CONN_CLOSING || (TAILQ_EMPTY(&c->loop->starved) &&
-					!atomic_load(&c->client->held)))
+	bool memory_short = !TAILQ_EMPTY(&c->loop->starved);
+
+	if (c->life == CONN_CLOSING ||
+	    (!memory_short && !atomic_load(&c->client->held)))
 		return NULL;
 	if (c->send_armed && now - c->tx_since_us > SHORT_US)
-		return "it does not take its replies and memory is short";
+		return memory_short ?
+		       "it does not take its replies and memory is short" :
+		       "it does not take its replies and its client is at its limit";
 	if (c->rx_io && c->rx_io->buf && !c->wait &&
 	    now - c->rx_since_us > SHORT_US)
-		return "its payload does not come and memory is short";
+		return memory_short ?
+		       "its payload does not come and memory is short" :
+		       "its payload does not come and its client is at its limit";
 	return NULL;
 }
 

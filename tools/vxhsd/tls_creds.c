@@ -322,18 +322,27 @@ static unsigned int verify(const struct tls_creds *creds,
 	return status;
 }
 
-static void say_why_not(unsigned int status, struct err *err)
+/* @cert is the first of the chain; NULL if something of it is no certificate. */
+static void say_why_not(gnutls_x509_crt_t cert, unsigned int status,
+			struct err *err)
 {
 	gnutls_datum_t text;
 
-	if (gnutls_certificate_verification_status_print(status,
-							 GNUTLS_CRT_X509,
-							 &text, 0)) {
-		err_set(err, "its certificate is not valid");
-		return;
+	if (!cert) {
+		err_set(err, "its certificate is refused: it cannot be read");
+	} else if (status & GNUTLS_CERT_SIGNER_NOT_FOUND) {
+		err_set(err, "its certificate is refused: %s",
+			gnutls_x509_crt_check_issuer(cert, cert) ?
+			"it is self-signed" :
+			"no authority of tls-ca has signed it");
+	} else if (gnutls_certificate_verification_status_print(status,
+						GNUTLS_CRT_X509, &text, 0)) {
+		err_set(err, "its certificate is refused");
+	} else {
+		err_set(err, "its certificate is refused: %s",
+			(char *)text.data);
+		gnutls_free(text.data);
 	}
-	err_set(err, "its certificate is refused: %s", (char *)text.data);
-	gnutls_free(text.data);
 }
 
 /**
@@ -364,10 +373,10 @@ bool tls_chain_passes(const struct tls_creds *creds,
 		}
 	}
 	status = n == nr_certs ? verify(creds, list, n) : GNUTLS_CERT_INVALID;
+	if (status)
+		say_why_not(n == nr_certs ? list[0] : NULL, status, err);
 	while (n)
 		gnutls_x509_crt_deinit(list[--n]);
-	if (status)
-		say_why_not(status, err);
 	return !status;
 }
 

@@ -137,6 +137,23 @@ static void hand_over(struct shake *s)
 
 /* Progress */
 
+/* Nothing that it offers is what we have. */
+static void explain_offer(struct shake *s, int ret)
+{
+	gnutls_protocol_t version = gnutls_protocol_get_version(s->session);
+
+	if (version != GNUTLS_TLS1_3)
+		err_set(&s->why, "it offers nothing newer than %s: TLS 1.3 is needed",
+			gnutls_protocol_get_name(version));
+	else if (ret == GNUTLS_E_UNSUPPORTED_VERSION_PACKET)
+		err_set(&s->why, "it does not speak TLS 1.3 (%s)",
+			gnutls_strerror(ret));
+	else
+		err_set(&s->why,
+			"it offers no TLS 1.3 with a cipher and a signature that we have (%s)",
+			gnutls_strerror(ret));
+}
+
 static void explain(struct shake *s, int ret)
 {
 	/* It was found out by ourselves, or in a callback. */
@@ -144,15 +161,17 @@ static void explain(struct shake *s, int ret)
 		return;
 	switch (ret) {
 	case GNUTLS_E_UNEXPECTED_PACKET_LENGTH:
-	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
 	case GNUTLS_E_UNEXPECTED_PACKET:
-		err_set(&s->why, "it does not speak TLS 1.3 (%s)",
+		err_set(&s->why, "what it says is no handshake of TLS (%s)",
 			gnutls_strerror(ret));
 		break;
+	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
 	case GNUTLS_E_NO_CIPHER_SUITES:
 	case GNUTLS_E_UNKNOWN_CIPHER_SUITE:
-		err_set(&s->why,
-			"it offers no TLS 1.3 with a cipher and a signature that we have (%s)",
+		explain_offer(s, ret);
+		break;
+	case GNUTLS_E_INSUFFICIENT_CREDENTIALS:
+		err_set(&s->why, "it offers nothing to prove itself with that we take (%s)",
 			gnutls_strerror(ret));
 		break;
 	case GNUTLS_E_FATAL_ALERT_RECEIVED:
@@ -169,10 +188,17 @@ static void explain(struct shake *s, int ret)
 			PROOF_RSA_BITS, PROOF_EXPONENT_BITS);
 		break;
 	case GNUTLS_E_DECRYPTION_FAILED:
-	case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
-		err_set(&s->why, "its key is wrong, or it is unknown (%s)",
+		err_set(&s->why, "it does not have the keys of this handshake (%s)",
 			gnutls_strerror(ret));
 		break;
+	case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
+		/* What is wrong with a PSK, and sometimes with a message. */
+		if (tls.kind == TLS_PSK) {
+			err_set(&s->why, "its PSK is wrong, or nobody has its identity (%s)",
+				gnutls_strerror(ret));
+			break;
+		}
+		/* fall through */
 	default:
 		err_set(&s->why, "%s", gnutls_strerror(ret));
 	}
