@@ -1316,6 +1316,29 @@ def the_audit_has_everything():
             x.close()
 
 
+if kernel_has_tls() and not COUNTED:
+    @test
+    def a_flood_without_data_holds_up_nobody():
+        """A receive would go on for as long as empty records come."""
+        with start(lab().config(threads=1),
+                   'disk0=memory,size=1M,allow=*:rw') as d:
+            c = client(d)
+            _, g = c.open('disk0')
+            flood = subprocess.Popen(
+                [os.path.join(TOP, 'build', 'empty_records'), str(d.port),
+                 lab().other.cert, lab().other.key, '400000'],
+                stdout=subprocess.PIPE)
+            try:
+                equal(flood.stdout.readline(), b'begun\n')
+                for i in range(20):
+                    c.read(g.handle, 4096 * i, 4096)
+                equal(flood.poll(), None, 'it waited until the flood ended')
+            finally:
+                flood.kill()
+                flood.wait()
+            c.logout()
+
+
 if kernel_has_tls():
     @test
     def the_journal_has_fields():

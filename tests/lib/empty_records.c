@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * empty_records PORT CERT KEY: a TLS server of one connection that sends
- * records without data as fast as it can, until the other end closes.  It says
- * "ready", and at the end how many there were.
+ * empty_records PORT CERT KEY [RECORDS]: a TLS server of one connection that
+ * sends records without data as fast as it can, until the other end closes.
+ * It says "ready", and at the end how many there were.  With RECORDS it is a
+ * client that sends so many, made beforehand, and says "begun" when the first
+ * are gone.
  */
 #include <arpa/inet.h>
 #include <gnutls/crypto.h>
@@ -16,6 +18,7 @@
 
 #define RECORD	(5 + 1 + 16)	/* header, type, tag */
 #define BATCH	1024
+#define CHUNK	65536
 
 struct flow {
 	gnutls_aead_cipher_hd_t aead;
@@ -80,31 +83,55 @@ static void put(struct flow *flow, unsigned char *out)
 					 out + 5, &len), "cannot encrypt");
 }
 
-int main(int argc, char **argv)
+static int connect_to(const char *port)
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)atoi(port)),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	must(!connect(fd, (struct sockaddr *)&addr, sizeof(addr)),
+	     "cannot connect");
+	return fd;
+}
+
+static void set_up(gnutls_session_t *session, int side, char **argv)
+{
+	static const char ciphers[] =
+		"NORMAL:-VERS-ALL:+VERS-TLS1.3:%NO_TICKETS:-CIPHER-ALL:+AES-128-GCM";
+	gnutls_certificate_credentials_t creds;
+
+	must(!gnutls_certificate_allocate_credentials(&creds) &&
+	     !gnutls_certificate_set_x509_key_file(creds, argv[2], argv[3],
+						   GNUTLS_X509_FMT_PEM) &&
+	     !gnutls_init(session, side | GNUTLS_NO_SIGNAL) &&
+	     !gnutls_priority_set_direct(*session, ciphers, NULL) &&
+	     !gnutls_credentials_set(*session, GNUTLS_CRD_CERTIFICATE, creds),
+	     "cannot set up TLS");
+}
+
+static void shake_hands(gnutls_session_t session, int fd)
+{
+	gnutls_transport_set_int(session, fd);
+	must(!gnutls_handshake(session), "no handshake");
+}
+
+static void serve(char **argv)
 {
 	static unsigned char batch[BATCH * RECORD];
-	gnutls_certificate_credentials_t creds;
 	gnutls_session_t session;
 	unsigned long sent = 0;
 	struct flow flow;
 	int fd, i;
 
-	must(argc == 4, "PORT CERT KEY");
 	fd = listen_on(argv[1]);
-	must(!gnutls_certificate_allocate_credentials(&creds) &&
-	     !gnutls_certificate_set_x509_key_file(creds, argv[2], argv[3],
-						   GNUTLS_X509_FMT_PEM) &&
-	     !gnutls_init(&session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL) &&
-	     !gnutls_priority_set_direct(session,
-					 "NORMAL:-VERS-ALL:+VERS-TLS1.3:%NO_TICKETS:-CIPHER-ALL:+AES-128-GCM",
-					 NULL) &&
-	     !gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, creds),
-	     "cannot set up TLS");
+	set_up(&session, GNUTLS_SERVER, argv);
 	puts("ready");
 	fflush(stdout);
 	fd = accept(fd, NULL, NULL);
-	gnutls_transport_set_int(session, fd);
-	must(!gnutls_handshake(session), "no handshake");
+	shake_hands(session, fd);
 	begin(&flow, session);
 	do {
 		for (i = 0; i < BATCH; i++)
@@ -112,5 +139,42 @@ int main(int argc, char **argv)
 		sent += BATCH;
 	} while (send(fd, batch, sizeof(batch), MSG_NOSIGNAL) > 0);
 	printf("%lu\n", sent);
+}
+
+static void flood(char **argv, size_t records)
+{
+	unsigned char *all = malloc(records * RECORD);
+	gnutls_session_t session;
+	size_t i, at = 0;
+	struct flow flow;
+	ssize_t n;
+	int fd;
+
+	must(all && records, "no memory");
+	set_up(&session, GNUTLS_CLIENT, argv);
+	fd = connect_to(argv[1]);
+	shake_hands(session, fd);
+	begin(&flow, session);
+	for (i = 0; i < records; i++)
+		put(&flow, all + i * RECORD);
+	while (at < records * RECORD) {
+		n = records * RECORD - at < CHUNK ?
+			(ssize_t)(records * RECORD - at) : CHUNK;
+		n = send(fd, all + at, (size_t)n, MSG_NOSIGNAL);
+		must(n > 0, "the connection has ended");
+		if (!at)
+			puts("begun");
+		fflush(stdout);
+		at += (size_t)n;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	must(argc == 4 || argc == 5, "PORT CERT KEY [RECORDS]");
+	if (argc == 4)
+		serve(argv);
+	else
+		flood(argv, strtoul(argv[4], NULL, 10));
 	return 0;
 }
