@@ -179,7 +179,7 @@ static void vxhs_data_ready(struct sock *sk)
 			vxhs_lane_queue_work(lane, 0);
 		flooded = vxhs_lane_is_flooded(lane, sk);
 		if (unlikely(flooded))
-			vxhs_lane_fail(lane, "server sends TLS records without data");
+			vxhs_lane_fail(lane, "server sends TLS records without data, or padded");
 	}
 	read_unlock_bh(&sk->sk_callback_lock);
 	/* Who aborts the lane waits for that call: no more may come. */

@@ -209,7 +209,7 @@ struct vxhs_rx {
  * @gated: the transmitter waits for a reply to make room in @inflight
  * @spent: its connection's keys have protected what they may: replace it
  * @retiring: and for that it takes no requests any more; under lanes_lock, as
- *	      the next one
+ *	      the next one, or its owner's while it starts
  * @retire_by: nor does it wait for answers from then on, jiffies
  * @napi_id: where the last packet came from
  * @completed: requests completed by replies, wraps
@@ -308,7 +308,9 @@ static inline bool vxhs_lane_has_data_crc(const struct vxhs_lane *lane)
  */
 static inline bool vxhs_lane_is_due(const struct vxhs_lane *lane)
 {
-	return !list_empty_careful(&lane->work.work.node);
+	/* Work that waits for its timer is in a list too. */
+	return !list_empty_careful(&lane->work.work.node) &&
+	       !timer_pending(&lane->work.timer);
 }
 
 struct vxhs_lane *vxhs_lane_alloc(struct vxhs_session *session,

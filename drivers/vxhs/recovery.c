@@ -490,7 +490,8 @@ static void vxhs_recovery_grant(struct vxhs_session *session)
 static long vxhs_recovery_end_spent(struct vxhs_session *session,
 				    struct vxhs_lane *lane)
 {
-	if (atomic64_read(&lane->inflight) &&
+	if ((atomic64_read(&lane->inflight) ||
+	     READ_ONCE(lane->command.state) != VXHS_COMMAND_IDLE) &&
 	    time_before(jiffies, lane->retire_by))
 		return VXHS_DRAIN_POLL;
 	if (__ratelimit(&session->messages))
@@ -524,7 +525,8 @@ static long vxhs_recovery_retire(struct vxhs_session *session)
 	for (i = 0; i < session->nr_lanes; i++) {
 		struct vxhs_lane *lane = session->lanes[i];
 
-		if (lane->retiring &&
+		/* What starts is reset by who starts it, without our lock. */
+		if (lane != session->starting && lane->retiring &&
 		    READ_ONCE(lane->state) == VXHS_LANE_UP)
 			return vxhs_recovery_end_spent(session, lane);
 		whole &= vxhs_lane_is_live(lane);

@@ -3,8 +3,9 @@
  * A lane's handshake: asked for, waited for, given up.
  *
  * The agent is a process of its own, and may hang, die or lie at any moment.
- * So no wait for it is without an end, no lock of its socket is waited for by
- * who has something else to do, and what it says is compared with the socket.
+ * So no wait for it is without an end, until it has said that it is done no
+ * lock of its socket is waited for by who has something else to do, and what it
+ * says is compared with the socket.
  */
 #include <crypto/aead.h>
 #include <linux/completion.h>
@@ -147,8 +148,8 @@ int vxhs_tls_open(struct socket *sock)
  * @sock: from vxhs_tls_open(), without callbacks of ours
  *
  * The last fput() may be the agent's, and late.  What counts is done before:
- * the connection is reset, what was queued is gone, no packet finds it, and
- * none that found it before is still under way.
+ * the connection is reset and what was queued is gone, or it has ended before;
+ * no packet finds it, and none that found it before is still under way.
  *
  * Context: task, may sleep.
  */
@@ -333,8 +334,12 @@ static void vxhs_tls_error(const struct vxhs_tls *tls, int ret,
 				       "the TLS handshake was refused; the log of the handshake agent says why");
 		break;
 	case -ENOKEY:
-		NL_SET_ERR_MSG(extack,
-			       "the handshake agent has no such identity; only vxhs-handshake knows several, see its configuration");
+		if (tls->psk)
+			NL_SET_ERR_MSG(extack,
+				       "the handshake agent cannot use that key; its log says why");
+		else
+			NL_SET_ERR_MSG(extack,
+				       "the handshake agent has no such identity; only vxhs-handshake knows several, see its configuration");
 		break;
 	case -ENOMEM:
 		NL_SET_ERR_MSG(extack, "this host: not enough memory");
