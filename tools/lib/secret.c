@@ -23,8 +23,8 @@ static int check_mode(const char *path, const struct stat *st,
 		return err_set(err, "%s holds keys and belongs to somebody else; \"chown root %s\"",
 			       path, path);
 	if (secrecy == FILE_OF_OWNER && (mode & 077))
-		return err_set(err, "%s is open to others than its owner; \"chmod 600 %s\", and make a new key if somebody may have read it",
-			       path, path);
+		return err_set(err, "%s holds keys and its mode is %03o: nobody but its owner may read or write it; \"chmod 600 %s\", and make a new key if somebody may have read it",
+			       path, mode, path);
 	if (mode & 027)
 		return err_set(err, "%s holds keys and its mode is %03o: others must not read it, nor any but its owner write it; \"chmod 640 %s\", and make a new key if somebody may have read it",
 			       path, mode, path);
