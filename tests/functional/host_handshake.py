@@ -147,9 +147,10 @@ def files_of_psks():
             ('', 'has 0 bytes'), ('# none\n', 'has no key'),
             (KEY + '\n', ':1: the line is not IDENTITY:HEXKEY'),
             ('a b:%s\n' % KEY, ':1: the line is not IDENTITY:HEXKEY'),
-            ('# a\nhost1:%s\n' % KEY[2:], ':2: the key of host1 is not 16'),
-            ('host1:%sxy\n' % KEY, ':1: the key of host1 is not 16'),
-            ('host1:%s\n' % (KEY * 5), ':1: the key of host1 is not 16'),
+            ('# a\nhost1:%s\n' % KEY[2:], ':2: what is behind the last ":"'),
+            ('host1:%sxy\n' % KEY, ':1: what is behind the last ":"'),
+            ('host1:%s\n' % (KEY * 5), ':1: what is behind the last ":"'),
+            ('%s:host1\n' % KEY, ':1: what is behind the last ":"'),
             ('a:%s\nb:%s\n' % (KEY, KEY), 'has several keys')):
         write(path, text, 0o600)
         refused(l.config(section('p', psk=path)), '"p"', path, words)

@@ -173,11 +173,11 @@ int psk_parse_line(const char *path, unsigned int line, char *text,
 			       path, line, PSK_NAME_MAX);
 	*colon = '\0';
 	strcpy(out->name, text);
+	/* Whose key it is may be the key, if somebody took one for the other. */
 	if (!parse_key(colon + 1, out))
 		return err_set(err,
-			       "%s:%u: the key of %s is not %d to %d bytes in hexadecimal",
-			       path, line, out->name, PSK_KEY_MIN,
-			       PSK_KEY_MAX);
+			       "%s:%u: what is behind the last \":\" is not a key of %d to %d bytes in hexadecimal",
+			       path, line, PSK_KEY_MIN, PSK_KEY_MAX);
 	return 0;
 }
 
