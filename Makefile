@@ -86,6 +86,8 @@ vxhs-handshake_SRC := $(sort $(wildcard tools/vxhs-handshake/*.c \
 vxhsctl_LIBS := -lmnl -ljson-c
 vxhsd_LIBS   := -luring -linih -lisal -lgnutls -lseccomp -lpthread
 vxhs-handshake_LIBS := -lmnl -linih -lgnutls
+# What it says is looked at.
+vxhs-handshake_session_test_LIBS := -Wl,--wrap=log_line
 TOOLS        := vxhsctl vxhsd vxhs-handshake
 
 # $(call tool,NAME,FOLDER,FLAGS)
@@ -121,7 +123,8 @@ $(B)/asan/unit/$(1): $(call unit_objs,$(1))
 	$$(CC) $$(SANITIZE) -o $$@ $$^ -lcmocka -lisal \
 		$$(if $$(filter vxhsd_%,$(1)),$$(vxhsd_LIBS)) \
 		$$(if $$(filter vxhsctl_%,$(1)),$$(vxhsctl_LIBS)) \
-		$$(if $$(filter vxhs-handshake_%,$(1)),$$(vxhs-handshake_LIBS))
+		$$(if $$(filter vxhs-handshake_%,$(1)),$$(vxhs-handshake_LIBS)) \
+		$$($(1)_LIBS)
 endef
 $(foreach u,$(UNIT),$(eval $(call unit,$(u))))
 .PHONY: unit-tests

@@ -129,8 +129,8 @@ static int vxhs_session_command_error(struct vxhs_lane *lane, int ret,
 			       "server has not answered an earlier command yet; try again");
 		break;
 	default:
-		NL_SET_ERR_MSG_FMT(extack, "server, %s: %.40s%s", command,
-				   reason ?: "connection broke",
+		NL_SET_ERR_MSG_FMT(extack, "server, %s: %.*s%s", command,
+				   plain ? 40 : 60, reason ?: "connection broke",
 				   plain ? "; does it want --tls?" : "");
 	}
 	return ret;

@@ -6,7 +6,6 @@ The kernel does the records. Where it cannot, a library does for the server
 what the kernel would do (tests/lib/softktls.c), and what only a kernel does is
 not looked at: `tests/vm/run -- tests/functional/vm_tls.py` does that."""
 
-import errno
 import itertools
 import json
 import math
@@ -26,38 +25,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import vxhs
 from attack import COUNTED, Attack, compare
 from certs import Authority, Cert, certtool
-from harness import (TOP, Vxhsd, binary, check, equal, eventually, main,
-                     run_vxhsd, test, tmpdir)
+from harness import (TOP, Vxhsd, check, equal, eventually, main, run_vxhsd,
+                     test, tmpdir)
 from relay import DOWN, Relay
+from softtls import TlsPipe, kernel_has_tls, under
 from vxhs import (BUSY, DENIED, NOT_FOUND, OK, RO, RW, RW_SHARED, STALE,
                   TAKE_OVER, Closed, NativeClient, V34Client)
 
 NAME = 'server.example'
-SOFT = os.path.join(TOP, 'build', 'softktls.so')
 
 _shared = {}
-
-
-def kernel_has_tls():
-    with socket.socket() as sock:
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, 31, b'tls')
-        except OSError as exc:
-            return exc.errno == errno.ENOTCONN
-    return True
-
-
-def under():
-    """What makes a server of ours do TLS on any kernel."""
-    if kernel_has_tls():
-        return ()
-    check(not os.environ.get('VXHS_KERNEL_TLS'), 'this kernel has no TLS')
-    libs = [SOFT]
-    ldd = subprocess.run(['ldd', binary()], stdout=subprocess.PIPE,
-                         check=True).stdout.decode()
-    libs = [line.split()[2] for line in ldd.splitlines()
-            if 'libasan' in line] + libs
-    return ('env', 'LD_PRELOAD=' + ' '.join(libs))
 
 
 class Lab:
@@ -235,27 +212,6 @@ def every_cipher_works():
         name = cipher.split('_')[1:3]
         check(name[0].title() in d.log()[before:] or
               name[0] in d.log()[before:], 'another cipher was used')
-
-
-class TlsPipe:
-    """A connection of openssl s_client, which can what ssl cannot."""
-
-    def __init__(self, d, *args):
-        self.sock, theirs = socket.socketpair()
-        self.sock.settimeout(20)
-        self.process = subprocess.Popen(
-            ['openssl', 's_client', '-quiet', '-tls1_3', '-connect',
-             '%s:%d' % (d.addr, d.port), *args],
-            stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
-        theirs.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.sock.close()
-        self.process.kill()
-        self.process.wait()
 
 
 @test
@@ -1471,7 +1427,7 @@ def bad_configurations():
              'mode is 604'),
             (lab().config(audit='/nonexistent/x'), 'audit file'),
             (lab().config(audit=fifo), 'audit file', fifo),
-            (psk_config(psk_file('a:1234\n')), ':1: the key of a'),
+            (psk_config(psk_file('a:1234\n')), ':1: what is behind the last ":"'),
             (psk_config(psk_file('\na b:%s\n' % ('1' * 32))), ':2: '),
             (psk_config(psk_file('a:%s\n' % ('g' * 32))), 'hexadecimal'),
             (psk_config(psk_file('#\n')), 'names no identity'),

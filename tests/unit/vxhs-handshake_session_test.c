@@ -15,14 +15,17 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <errno.h>
 #include <gnutls/abstract.h>
 #include <gnutls/x509.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "../../tools/lib/ktls.h"
+#include "../../tools/vxhs-handshake/log.h"
 #include "../../tools/vxhs-handshake/session.h"
 
 #define SERVER_TLS13	"NORMAL:-VERS-ALL:+VERS-TLS1.3"
@@ -41,12 +44,55 @@ struct pair {
 
 static char dir[] = "/tmp/vxhs-handshake-XXXXXX";
 static struct pair ca, other_ca, host, stranger, server, expired, client_only;
+static struct pair false_server, not_yet;
 static struct pair costly;	/* of a test */
 static uint8_t psk_key[16] = "0123456789abcdef";
 static unsigned char serial;
+static char told[4096];		/* what the log was told, in lines */
 
-static void make(struct pair *out, const char *name, struct pair *issuer,
-		 const char *purpose, long until)
+void __wrap_log_line(const char *fmt, ...);
+void __wrap_log_line(const char *fmt, ...)
+{
+	size_t len = strlen(told);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(told + len, sizeof(told) - len - 1, fmt, ap);
+	va_end(ap);
+	strcat(told, "\n");
+}
+
+/* One line was said, with all of these words; NULL ends them. */
+static void assert_said(const char *word, ...)
+{
+	size_t len = strlen(told);
+	va_list ap;
+
+	if (!len || strchr(told, '\n') != told + len - 1 ||
+	    told[len - 2] == ' ')
+		fail_msg("not one line: \"%s\"", told);
+	va_start(ap, word);
+	for (; word; word = va_arg(ap, const char *))
+		if (!strstr(told, word))
+			fail_msg("no \"%s\" in: %s", word, told);
+	va_end(ap);
+	*told = 0;
+}
+
+static unsigned int open_files(void)
+{
+	DIR *files = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	assert_non_null(files);
+	while (readdir(files))
+		n++;
+	closedir(files);
+	return n;
+}
+
+static void make_from(struct pair *out, const char *name, struct pair *issuer,
+		      const char *purpose, long since, long until)
 {
 	struct in_addr loopback = { htonl(INADDR_LOOPBACK) };
 
@@ -61,7 +107,7 @@ static void make(struct pair *out, const char *name, struct pair *issuer,
 	gnutls_x509_crt_set_key(out->cert, out->key);
 	gnutls_x509_crt_set_dn_by_oid(out->cert, GNUTLS_OID_X520_COMMON_NAME,
 				      0, name, strlen(name));
-	gnutls_x509_crt_set_activation_time(out->cert, time(NULL) - 2 * DAY);
+	gnutls_x509_crt_set_activation_time(out->cert, time(NULL) + since);
 	gnutls_x509_crt_set_expiration_time(out->cert, time(NULL) + until);
 	gnutls_x509_crt_set_basic_constraints(out->cert, !issuer, -1);
 	if (purpose) {
@@ -77,6 +123,12 @@ static void make(struct pair *out, const char *name, struct pair *issuer,
 		issuer = out;
 	assert_int_equal(gnutls_x509_crt_sign2(out->cert, issuer->cert,
 			issuer->key, GNUTLS_DIG_SHA256, 0), 0);
+}
+
+static void make(struct pair *out, const char *name, struct pair *issuer,
+		 const char *purpose, long until)
+{
+	make_from(out, name, issuer, purpose, -2 * DAY, until);
 }
 
 static void put_file(const char *name, const void *data, size_t len)
@@ -135,13 +187,14 @@ static struct identity *load(const char *text)
 	struct err err;
 	char path[128];
 
+	*told = 0;
 	put_file("conf", text, strlen(text));
 	snprintf(path, sizeof(path), "%s/conf", dir);
 	if (config_read(path, &config, &err))
 		fail_msg("%s", err.text);
 	list = identity_load_all(&config, EXPIRED_REFUSE, &err);
 	if (!list)
-		print_message("%s\n", err.text);
+		log_line("%s", err.text);
 	config_free(&config);
 	return list;
 }
@@ -169,7 +222,12 @@ static int set_up(void **state)
 	make(&expired, "server.example", &ca, GNUTLS_KP_TLS_WWW_SERVER, -DAY);
 	make(&client_only, "server.example", &ca, GNUTLS_KP_TLS_WWW_CLIENT,
 	     DAY);
+	make(&false_server, "server.example", &other_ca,
+	     GNUTLS_KP_TLS_WWW_SERVER, DAY);
+	make_from(&not_yet, "server.example", &ca, GNUTLS_KP_TLS_WWW_SERVER,
+		  DAY, 2 * DAY);
 	put_pair("ca", &ca);
+	put_pair("not_yet", &not_yet);
 	put_pair("host", &host);
 	put_pair("stranger", &stranger);
 	put_pair("expired", &expired);
@@ -197,6 +255,8 @@ static int tear_down(void **state)
 	forget(&server);
 	forget(&expired);
 	forget(&client_only);
+	forget(&false_server);
+	forget(&not_yet);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	assert_int_equal(system(command), 0);
 	gnutls_global_deinit();
@@ -387,6 +447,7 @@ static int shake(struct identity *list, const char *peername,
 
 	strcpy(request.peername, peername);
 	assert_non_null(list);
+	*told = 0;
 	connect_both(&request.fd, &fd);
 	serve(&serving, fd, priority, pair);
 	progress = session_start(&s, &request, list, now_us());
@@ -434,47 +495,80 @@ static void test_x509(void **state)
 	identity_free_all(list);
 }
 
+/* The sentence says whom it is about, and these words. */
+static void not_believed(struct identity *list, const char *name,
+			 const struct pair *pair, const char *why)
+{
+	char whom[64];
+
+	assert_int_equal(shake(list, name, SERVER_TLS13, pair, NULL),
+			 EKEYREJECTED);
+	snprintf(whom, sizeof(whom), "did not prove to be \"%s\": ", name);
+	assert_said("127.0.0.1:", whom, why, NULL);
+}
+
 static void test_server_is_not_believed(void **state)
 {
 	struct identity *list = load_x509("host", "");
+	unsigned int files = open_files();
 	char crl[128];
 
 	(void)state;
-	assert_int_equal(shake(list, "other.example", SERVER_TLS13, &server,
-			       NULL), EKEYREJECTED);
-	assert_int_equal(shake(list, "127.0.0.2", SERVER_TLS13, &server, NULL),
-			 EKEYREJECTED);
-	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &expired,
-			       NULL), EKEYREJECTED);
-	assert_int_equal(shake(list, "server.example", SERVER_TLS13,
-			       &client_only, NULL), EKEYREJECTED);
-	assert_int_equal(shake(list, "host", SERVER_TLS13, &stranger, NULL),
-			 EKEYREJECTED);
-	assert_int_equal(shake(list, "other", SERVER_TLS13, &other_ca, NULL),
-			 EKEYREJECTED);
+	not_believed(list, "other.example", &server, "name in the certificate");
+	not_believed(list, "127.0.0.2", &server, "name in the certificate");
+	not_believed(list, "server.example", &expired, "expired");
+	not_believed(list, "server.example", &not_yet, "not yet valid");
+	not_believed(list, "server.example", &client_only, "purpose");
+	not_believed(list, "server.example", &false_server,
+		     "issuer is unknown.\n");
+	not_believed(list, "other", &other_ca,
+		     "issuer is unknown. It is self-signed.\n");
+	assert_int_equal(open_files(), files);
 	identity_free_all(list);
 
 	snprintf(crl, sizeof(crl), "crl = %s/crl.pem\n", dir);
 	list = load_x509("host", crl);
-	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &server,
-			       NULL), EKEYREJECTED);
+	not_believed(list, "server.example", &server, "revoked");
 	identity_free_all(list);
 }
 
 /* One that revokes nothing must not look as if it did. */
 static void test_lists_of_others(void **state)
 {
-	struct identity *list;
+	struct identity *list = NULL;
+	struct pair another;
+	struct err err;
 	char crl[128];
 
 	(void)state;
+	make(&another, "server.example", &ca, GNUTLS_KP_TLS_WWW_SERVER, DAY);
 	snprintf(crl, sizeof(crl), "crl = %s/other-crl.pem\n", dir);
 	assert_null(load_x509("host", crl));
-	/* What has ended does not keep the agent from its start. */
+	assert_said("/other-crl.pem", "signed", NULL);
+	/* What has ended is nothing to begin with, */
 	snprintf(crl, sizeof(crl), "crl = %s/old-crl.pem\n", dir);
-	list = load_x509("host", crl);
-	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &server,
+	assert_null(load_x509("host", crl));
+	assert_said("/old-crl.pem is out of date", NULL);
+	/* but does not keep the agent from its start. */
+	snprintf(crl, sizeof(crl), "%s/conf", dir);
+	if (identity_load(&list, crl, EXPIRED_WARN, &err))
+		fail_msg("%s", err.text);
+	assert_said("warning: ", "/old-crl.pem is out of date", NULL);
+	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &another,
 			       NULL), EKEYREJECTED);
+	assert_said("revocation list of this host is out of date", NULL);
+	identity_free_all(list);
+	/* Who is on no list is not revoked. */
+	snprintf(crl, sizeof(crl), "crl = %s/crl.pem\n", dir);
+	list = load_x509("host", crl);
+	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &another,
+			       NULL), 0);
+	/* One that ends while the agent runs. */
+	list->crl_ends = time(NULL) - 1;
+	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &another,
+			       NULL), EKEYREJECTED);
+	assert_said("out of date", NULL);
+	forget(&another);
 	identity_free_all(list);
 }
 
@@ -497,9 +591,11 @@ static void test_old_tls(void **state)
 	(void)state;
 	assert_int_not_equal(shake(list, "server.example", SERVER_TLS12,
 				   &server, NULL), 0);
+	assert_said("refuses the handshake: alert", "TLS 1.3", NULL);
 	/* A certificate was asked for, a PSK is none. */
 	assert_int_not_equal(shake(list, "server.example", SERVER_PSK, NULL,
 				   NULL), 0);
+	assert_said("refuses the handshake: alert", "certificates", NULL);
 	identity_free_all(list);
 }
 
@@ -531,6 +627,7 @@ static void test_costly_signatures(void **state)
 	assert_int_equal(shake_with_rsa(list, 256, 3), EPROTO);
 	assert_int_equal(shake_with_rsa(list, 1024, 8), EPROTO);
 	assert_int_equal(shake_with_rsa(list, 1025, 3), EKEYREJECTED);
+	assert_said("key of the server", "8192 bits", NULL);
 	assert_int_equal(shake_with_rsa(list, 256, 9), EKEYREJECTED);
 	identity_free_all(list);
 }
@@ -568,6 +665,7 @@ static void test_psk(void **state)
 	assert_int_equal(result, 0);
 	assert_int_equal(shake(list, "server.example", SERVER_PSK, NULL, NULL),
 			 ENOKEY);
+	assert_said("no [identity default] in the configuration", NULL);
 	assert_int_not_equal(shake(list, "p@server.example", SERVER_TLS13,
 				   &server, NULL), 0);
 	assert_int_not_equal(shake(list, "p@a", SERVER_PSK_ALONE, NULL,
@@ -577,10 +675,12 @@ static void test_psk(void **state)
 	put_file("psk", wrong, strlen(wrong));
 	list = load(text);
 	assert_int_not_equal(shake(list, "p@a", SERVER_PSK, NULL, NULL), 0);
+	assert_said("refuses identity \"p\": alert", "its log", NULL);
 	identity_free_all(list);
 	put_file("psk", unknown, strlen(unknown));
 	list = load(text);
 	assert_int_not_equal(shake(list, "p@a", SERVER_PSK, NULL, NULL), 0);
+	assert_said("refuses identity \"p\": alert", "its log", NULL);
 	identity_free_all(list);
 }
 
@@ -597,6 +697,7 @@ static int shake_with_bytes(const void *said, size_t len, bool closes)
 	int fd, status;
 
 	assert_non_null(list);
+	*told = 0;
 	connect_both(&request.fd, &fd);
 	assert_int_equal(write(fd, said, len), len);
 	if (closes)
@@ -628,9 +729,13 @@ static void test_no_tls_at_all(void **state)
 {
 	(void)state;
 	assert_int_equal(shake_with_text("", true), ECONNRESET);
+	assert_said("closed the connection", "does it do TLS on that port?",
+		    NULL);
 	assert_int_equal(shake_with_text("", false), ETIMEDOUT);
+	assert_said("did not end the handshake in time", NULL);
 	assert_int_equal(shake_with_text("HTTP/1.1 400 Bad Request\r\n\r\n",
 					 false), EPROTO);
+	assert_said("does not speak TLS 1.3", NULL);
 }
 
 static void test_warnings(void **state)
@@ -649,6 +754,7 @@ static int refused(const struct request *like)
 	struct session s;
 	int fd, status;
 
+	*told = 0;
 	connect_both(&request.fd, &fd);
 	assert_int_equal(session_start(&s, &request, list, now_us()),
 			 PROGRESS_FAILED);
@@ -665,46 +771,206 @@ static void test_requests_of_others(void **state)
 	assert_int_equal(refused(&(struct request) {
 		.type = HS_TYPE_SERVERHELLO, .auth = HS_AUTH_X509 }),
 		EOPNOTSUPP);
+	assert_said("does not do the server's side", NULL);
 	assert_int_equal(refused(&(struct request) {
 		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_UNAUTH }),
 		EOPNOTSUPP);
+	assert_said("no authentication", NULL);
 	assert_int_equal(refused(&(struct request) {
 		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_X509,
 		.has_certificate = true }), EOPNOTSUPP);
+	assert_said("certificate in a keyring", NULL);
 	assert_int_equal(refused(&(struct request) {
 		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_X509 }), EINVAL);
+	assert_said("does not say whom to expect", NULL);
 	assert_int_equal(refused(&(struct request) {
 		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_PSK }), ENOKEY);
+	assert_said("names no key", NULL);
 	assert_int_equal(refused(&(struct request) {
 		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_PSK,
 		.psk_serial = 0x7ffffff0 }), ENOKEY);
+	assert_said("cannot look at key", NULL);
 	assert_int_equal(refused(&(struct request) {
 		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_X509,
 		.peername = "nobody@server.example" }), ENOKEY);
+	assert_said("no [identity nobody]", NULL);
 }
 
-static void test_bad_files(void **state)
+/* A key of the kernel's that only this thread has. */
+static int32_t add_key(const char *name, const void *key, size_t len)
+{
+	const int32_t thread_keyring = -1;
+
+	return (int32_t)syscall(SYS_add_key, "user", name, key, len,
+				thread_keyring);
+}
+
+static void test_keyring(void **state)
+{
+	static const char long_key[PSK_KEY_MAX + 1];
+	struct request request = {
+		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_PSK,
+	};
+	struct psk psk;
+	struct err err;
+	int32_t key = add_key("a;b", psk_key, sizeof(psk_key));
+
+	(void)state;
+	if (key < 0 && (errno == ENOSYS || errno == EPERM))
+		return;		/* a container may not */
+	assert_true(key > 0);
+	assert_int_equal(psk_from_keyring(key, &psk, &err), 0);
+	assert_string_equal(psk.name, "a;b");
+	assert_int_equal(psk.len, sizeof(psk_key));
+	assert_memory_equal(psk.key, psk_key, sizeof(psk_key));
+	request.psk_serial = add_key("host", long_key, sizeof(long_key));
+	assert_int_equal(refused(&request), ENOKEY);
+	assert_said("has 65 bytes, 16 to 64 are possible", NULL);
+	request.psk_serial = add_key("host", psk_key, 15);
+	assert_int_equal(refused(&request), ENOKEY);
+	assert_said("has 15 bytes, 16 to 64 are possible", NULL);
+}
+
+static void spoil_host(const char *how)
 {
 	char path[128];
 
+	snprintf(path, sizeof(path), "%s/host.key", dir);
+	if (!strcmp(how, "mode"))
+		assert_int_equal(chmod(path, 0640), 0);
+	else if (!strcmp(how, "fifo"))
+		assert_int_equal(unlink(path) || mkfifo(path, 0600), 0);
+	else if (!strcmp(how, "empty"))
+		put_file("host.key", "", 0);
+	else if (!strcmp(how, "certificate"))
+		put_file("host.pem", "nonsense", 8);
+	else if (!strcmp(how, "other key"))
+		put_pair("host", &(struct pair) { host.cert, server.key });
+	else if (!strcmp(how, "expired"))
+		put_pair("host", &expired);
+	else if (!strcmp(how, "not yet"))
+		put_pair("host", &not_yet);
+	else if (!strcmp(how, "no authority"))
+		put_file("ca.pem", "nonsense", 8);
+	else
+		fail();
+}
+
+static void mend_host(void)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/host.key", dir);
+	unlink(path);
+	put_pair("host", &host);
+	put_pair("ca", &ca);
+}
+
+static const struct {
+	const char *how;
+	const char *file;
+	const char *why;
+} bad_files[] = {
+	{ "mode", "/host.key ", "mode is 640" },
+	{ "fifo", "/host.key ", "not a regular file" },
+	{ "empty", "/host.key ", "0 bytes" },
+	{ "certificate", "/host.pem ", "not a certificate and its key" },
+	{ "other key", "/host.pem ", "not a certificate and its key" },
+	{ "expired", "/host.pem ", "has expired" },
+	{ "not yet", "/host.pem ", "is not valid yet" },
+	{ "no authority", "/ca.pem ", "no certificate of an authority" },
+};
+
+static void test_bad_files(void **state)
+{
+	unsigned int files = open_files();
+	size_t i;
+
 	(void)state;
 	assert_null(load_x509("missing", ""));
-	assert_null(load_x509("expired", ""));
-	put_file("host.pem", "nonsense", 8);
-	assert_null(load_x509("host", ""));
-	put_pair("host", &host);
-	put_file("host.key", "", 0);
-	assert_null(load_x509("host", ""));
-	put_pair("host", &host);
-	snprintf(path, sizeof(path), "%s/host.key", dir);
-	assert_int_equal(chmod(path, 0640), 0);
-	assert_null(load_x509("host", ""));
-	assert_int_equal(chmod(path, 0600), 0);
-	unlink(path);
-	assert_int_equal(mkfifo(path, 0600), 0);
-	assert_null(load_x509("host", ""));
-	unlink(path);
-	put_pair("host", &host);
+	assert_said("cannot open", "/missing.pem", "No such file", NULL);
+	for (i = 0; i < sizeof(bad_files) / sizeof(*bad_files); i++) {
+		spoil_host(bad_files[i].how);
+		assert_null(load_x509("host", ""));
+		assert_said("identity \"default\": ", bad_files[i].file,
+			    bad_files[i].why, NULL);
+		mend_host();
+	}
+	assert_int_equal(open_files(), files);
+}
+
+/* What SIGHUP does. */
+static void test_reload(void **state)
+{
+	struct identity *list = load_x509("host", "");
+	const struct identity *old = list;
+	unsigned int files = open_files();
+	char path[128];
+	size_t i;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/conf", dir);
+	for (i = 0; i < sizeof(bad_files) / sizeof(*bad_files); i++) {
+		spoil_host(bad_files[i].how);
+		identity_reload(&list, path);
+		assert_ptr_equal(list, old);
+		assert_said("error: ", bad_files[i].file, bad_files[i].why,
+			    "; what was loaded before stays in use", NULL);
+		assert_int_equal(open_files(), files);
+		mend_host();
+	}
+	/* A configuration that cannot be read to its end. */
+	identity_reload(&list, dir);
+	assert_ptr_equal(list, old);
+	assert_said("error: cannot read ", dir, "; what was loaded", NULL);
+	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &server,
+			       NULL), 0);
+	*told = 0;
+	identity_reload(&list, path);
+	assert_ptr_not_equal(list, old);
+	assert_said("/conf was read again", NULL);
+	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &server,
+			       NULL), 0);
+	assert_int_equal(open_files(), files);
+	identity_free_all(list);
+}
+
+/* Whoever shakes hands meanwhile ends with what he began with. */
+static void test_reload_in_between(void **state)
+{
+	struct request request = {
+		.type = HS_TYPE_CLIENTHELLO, .auth = HS_AUTH_X509,
+		.peername = "server.example",
+	};
+	struct identity *list = load_x509("host", "");
+	enum progress progress;
+	struct serving serving;
+	struct session s;
+	char path[128];
+	int fd, i;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/conf", dir);
+	connect_both(&request.fd, &fd);
+	serve(&serving, fd, SERVER_TLS13, &server);
+	progress = session_start(&s, &request, list, now_us());
+	assert_int_equal(progress, PROGRESS_WAIT);
+	identity_reload(&list, path);
+	assert_said("was read again", NULL);
+	for (i = 0; i < ROUNDS && progress == PROGRESS_WAIT; i++) {
+		struct pollfd pollfd = {
+			.fd = s.fd, .events = session_events(&s),
+		};
+
+		serve_step(&serving);
+		if (poll(&pollfd, 1, 5) == 1)
+			progress = session_go_on(&s);
+	}
+	assert_true(progress == PROGRESS_DONE ||
+		    (s.status == EIO && !ktls_offered()));
+	session_end(&s);
+	serve_end(&serving);
+	identity_free_all(list);
 }
 
 int main(void)
@@ -721,7 +987,10 @@ int main(void)
 		cmocka_unit_test(test_no_tls_at_all),
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_requests_of_others),
+		cmocka_unit_test(test_keyring),
 		cmocka_unit_test(test_bad_files),
+		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_reload_in_between),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -23,8 +23,8 @@ static int check_mode(const char *path, const struct stat *st,
 		return err_set(err, "%s holds keys and belongs to somebody else; \"chown root %s\"",
 			       path, path);
 	if (secrecy == FILE_OF_OWNER && (mode & 077))
-		return err_set(err, "%s is open to others than its owner; \"chmod 600 %s\", and make a new key if somebody may have read it",
-			       path, path);
+		return err_set(err, "%s holds keys and its mode is %03o: nobody but its owner may read or write it; \"chmod 600 %s\", and make a new key if somebody may have read it",
+			       path, mode, path);
 	if (mode & 027)
 		return err_set(err, "%s holds keys and its mode is %03o: others must not read it, nor any but its owner write it; \"chmod 640 %s\", and make a new key if somebody may have read it",
 			       path, mode, path);
@@ -173,11 +173,11 @@ int psk_parse_line(const char *path, unsigned int line, char *text,
 			       path, line, PSK_NAME_MAX);
 	*colon = '\0';
 	strcpy(out->name, text);
+	/* Whose key it is may be the key, if somebody took one for the other. */
 	if (!parse_key(colon + 1, out))
 		return err_set(err,
-			       "%s:%u: the key of %s is not %d to %d bytes in hexadecimal",
-			       path, line, out->name, PSK_KEY_MIN,
-			       PSK_KEY_MAX);
+			       "%s:%u: what is behind the last \":\" is not a key of %d to %d bytes in hexadecimal",
+			       path, line, PSK_KEY_MIN, PSK_KEY_MAX);
 	return 0;
 }
 

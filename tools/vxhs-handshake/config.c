@@ -112,8 +112,9 @@ static int check(const struct identity_spec *spec, struct err *err)
 		return err_set(err, "[identity %s] has a psk and certificates; it can be one of them",
 			       spec->name);
 	if (!spec->psk && (!spec->ca || !spec->cert || !spec->key))
-		return err_set(err, "[identity %s] needs ca, cert and key, or psk",
-			       spec->name);
+		return err_set(err, "[identity %s] has no %s; it needs ca, cert and key, or psk",
+			       spec->name, !spec->ca ? "ca" :
+			       !spec->cert ? "cert" : "key");
 	return 0;
 }
 
@@ -130,7 +131,7 @@ int config_read(const char *path, struct config *out, struct err *err)
 	struct err inner = { 0 };
 	struct reader r = { .config = out, .err = &inner };
 	const struct identity_spec *spec;
-	int line;
+	int line, failed;
 
 	memset(out, 0, sizeof(*out));
 	r.file = fopen(path, "re");
@@ -138,7 +139,12 @@ int config_read(const char *path, struct config *out, struct err *err)
 		return err_set(err, "cannot read %s: %s", path,
 			       strerror(errno));
 	line = ini_parse_stream(read_line_whole, &r, take_key, &r);
+	/* Half a file is not a shorter one. */
+	failed = ferror(r.file) ? errno : 0;
 	fclose(r.file);
+	if (failed)
+		return err_set(err, "cannot read %s: %s", path,
+			       strerror(failed));
 	if (line < 0)
 		return err_set(err, "not enough memory");
 	if (r.failed)

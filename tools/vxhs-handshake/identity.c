@@ -40,10 +40,7 @@ static int load_ca(struct identity *id, const struct identity_spec *spec,
 	return n > 0 ? 0 : -1;
 }
 
-/*
- * One that the authorities have not signed would revoke nothing.  Its time is
- * looked at with each handshake.
- */
+/* One that the authorities have not signed would revoke nothing. */
 static bool crls_are_signed(const gnutls_x509_crl_t *crls, unsigned int n,
 			    const gnutls_datum_t *ca)
 {
@@ -68,6 +65,15 @@ static bool crls_are_signed(const gnutls_x509_crl_t *crls, unsigned int n,
 	return good;
 }
 
+/* GnuTLS looks at no list's time when it verifies a certificate. */
+static void note_end(struct identity *id, gnutls_x509_crl_t crl)
+{
+	time_t end = gnutls_x509_crl_get_next_update(crl);
+
+	if (end > 0 && (!id->crl_ends || end < id->crl_ends))
+		id->crl_ends = end;
+}
+
 static bool use_crls(struct identity *id, const gnutls_datum_t *file,
 		     const gnutls_datum_t *ca)
 {
@@ -80,14 +86,16 @@ static bool use_crls(struct identity *id, const gnutls_datum_t *file,
 		return false;
 	good = n && crls_are_signed(crls, n, ca) &&
 	       gnutls_certificate_set_x509_crl(id->x509, crls, (int)n) > 0;
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
+		note_end(id, crls[i]);
 		gnutls_x509_crl_deinit(crls[i]);
+	}
 	gnutls_free(crls);
 	return good;
 }
 
 static int load_crl(struct identity *id, const struct identity_spec *spec,
-		    struct err *err)
+		    enum expired expired, struct err *err)
 {
 	gnutls_datum_t file, ca = { 0 };
 	int ret;
@@ -100,7 +108,14 @@ static int load_crl(struct identity *id, const struct identity_spec *spec,
 			      spec->crl, spec->ca);
 	file_free(&ca);
 	file_free(&file);
-	return ret;
+	if (ret || !identity_crl_ended(id))
+		return ret;
+	if (expired == EXPIRED_REFUSE)
+		return err_set(err, "the revocation list %s is out of date",
+			       spec->crl);
+	log_line("warning: the revocation list %s is out of date, no server will be believed; replace it and \"systemctl reload vxhs-handshake\"",
+		 spec->crl);
+	return 0;
 }
 
 /* If it is not valid servers refuse it; the other identities are needed. */
@@ -126,7 +141,8 @@ static int load_x509(struct identity *id, const struct identity_spec *spec,
 {
 	if (gnutls_certificate_allocate_credentials(&id->x509))
 		return err_set(err, "not enough memory");
-	if (load_ca(id, spec, err) || (spec->crl && load_crl(id, spec, err)))
+	if (load_ca(id, spec, err) ||
+	    (spec->crl && load_crl(id, spec, expired, err)))
 		return -1;
 	return load_own(id, spec, expired, err);
 }
@@ -246,6 +262,44 @@ struct identity *identity_load_all(const struct config *config,
 	return list;
 }
 
+/**
+ * identity_load() - have what a configuration names in the place of a list
+ * @list: the list; stays as it is if anything is wrong
+ * @path: of the configuration
+ * @expired: what to do about a certificate of ours that has expired
+ * @err: what is wrong
+ *
+ * Return: 0 or -1
+ */
+int identity_load(struct identity **list, const char *path,
+		  enum expired expired, struct err *err)
+{
+	struct identity *new = NULL;
+	struct config config;
+
+	if (!config_read(path, &config, err))
+		new = identity_load_all(&config, expired, err);
+	config_free(&config);
+	if (!new)
+		return -1;
+	/* Handshakes that run end with what they began with. */
+	identity_free_all(*list);
+	*list = new;
+	return 0;
+}
+
+/** identity_reload() - the same while the agent runs; says what became of it */
+void identity_reload(struct identity **list, const char *path)
+{
+	struct err err;
+
+	if (identity_load(list, path, EXPIRED_REFUSE, &err))
+		log_line("error: %s; what was loaded before stays in use",
+			 err.text);
+	else
+		log_line("%s was read again", path);
+}
+
 /** identity_find() - the identity of a name, with a reference, or NULL */
 struct identity *identity_find(struct identity *list, const char *name)
 {
@@ -254,6 +308,12 @@ struct identity *identity_find(struct identity *list, const char *name)
 	if (list)
 		list->refs++;
 	return list;
+}
+
+/** identity_crl_ended() - is what it knows of revoked servers out of date? */
+bool identity_crl_ended(const struct identity *id)
+{
+	return id->crl_ends && time(NULL) > id->crl_ends;
 }
 
 /**

@@ -4,6 +4,7 @@
 #define VXHS_HANDSHAKE_IDENTITY_H
 
 #include <gnutls/gnutls.h>
+#include <time.h>
 
 #include "config.h"
 #include "psk.h"
@@ -15,6 +16,7 @@
  * @name: as in the request
  * @priority: what is offered
  * @x509: credentials, or NULL
+ * @crl_ends: when the first of its revocation lists does; 0 for never
  * @psk: credentials, or NULL
  */
 struct identity {
@@ -23,6 +25,7 @@ struct identity {
 	char name[IDENTITY_MAX + 1];
 	gnutls_priority_t priority;
 	gnutls_certificate_credentials_t x509;
+	time_t crl_ends;
 	gnutls_psk_client_credentials_t psk;
 };
 
@@ -38,8 +41,12 @@ enum expired {
 
 struct identity *identity_load_all(const struct config *config,
 				   enum expired expired, struct err *err);
+int identity_load(struct identity **list, const char *path,
+		  enum expired expired, struct err *err);
+void identity_reload(struct identity **list, const char *path);
 void identity_free_all(struct identity *list);
 struct identity *identity_find(struct identity *list, const char *name);
+bool identity_crl_ended(const struct identity *id);
 struct identity *identity_from_psk(const struct psk *psk, struct err *err);
 void identity_put(struct identity *identity);
 

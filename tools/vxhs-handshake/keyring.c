@@ -26,8 +26,9 @@ int psk_from_keyring(int32_t serial, struct psk *out, struct err *err)
 {
 	/* "type;uid;gid;perm;description" */
 	char text[PSK_NAME_MAX + 64];
-	const char *name;
+	const char *name = text;
 	long len;
+	int i;
 
 	memset(out, 0, sizeof(*out));
 	len = keyctl(KEYCTL_DESCRIBE, serial, text, sizeof(text));
@@ -37,11 +38,15 @@ int psk_from_keyring(int32_t serial, struct psk *out, struct err *err)
 	if ((size_t)len > sizeof(text))
 		return err_set(err, "the description of key %d is too long",
 			       serial);
-	name = strrchr(text, ';');
-	if (!name || !name[1] || strlen(name + 1) > PSK_NAME_MAX)
+	/* There may be further ones in the description. */
+	for (i = 0; i < 4 && name; i++) {
+		name = strchr(name, ';');
+		name = name ? name + 1 : NULL;
+	}
+	if (!name || !*name || strlen(name) > PSK_NAME_MAX)
 		return err_set(err, "key %d has no description to be its identity",
 			       serial);
-	strcpy(out->name, name + 1);
+	strcpy(out->name, name);
 	len = keyctl(KEYCTL_READ, serial, out->key, sizeof(out->key));
 	if (len < 0)
 		return err_set(err, "cannot read key %d: %s", serial,

@@ -79,33 +79,6 @@ static void tell_manager(const char *what)
 	close(fd);
 }
 
-static int load(struct agent *agent, enum expired expired, struct err *err)
-{
-	struct identity *list = NULL;
-	struct config config;
-
-	if (!config_read(agent->path, &config, err))
-		list = identity_load_all(&config, expired, err);
-	config_free(&config);
-	if (!list)
-		return -1;
-	/* Handshakes that run end with what they began with. */
-	identity_free_all(agent->identities);
-	agent->identities = list;
-	return 0;
-}
-
-static void reload(struct agent *agent)
-{
-	struct err err;
-
-	if (load(agent, EXPIRED_REFUSE, &err))
-		log_line("error: %s; what was loaded before stays in use",
-			 err.text);
-	else
-		log_line("%s was read again", agent->path);
-}
-
 /* The session's end is known: tell it, and forget it. */
 static void conclude(struct agent *agent, struct session *s,
 		     enum progress progress)
@@ -204,7 +177,7 @@ static bool take_signal(struct agent *agent)
 	if (info.ssi_signo != SIGHUP)
 		return false;
 	tell_manager("RELOADING=1");
-	reload(agent);
+	identity_reload(&agent->identities, agent->path);
 	tell_manager("READY=1");
 	return true;
 }
@@ -281,7 +254,8 @@ static int start(struct agent *agent, struct err *err)
 		return -1;
 	if (privilege_drop(err))
 		return -1;
-	if (load(agent, EXPIRED_WARN, err) || netlink_open(&agent->nl, err))
+	if (identity_load(&agent->identities, agent->path, EXPIRED_WARN, err) ||
+	    netlink_open(&agent->nl, err))
 		return -1;
 	return netlink_join(&agent->nl, err);
 }
@@ -322,7 +296,9 @@ static int check(struct agent *agent)
 {
 	struct err err;
 
-	if (!load(agent, EXPIRED_REFUSE, &err)) {
+	memory_seal();
+	if (!identity_load(&agent->identities, agent->path, EXPIRED_REFUSE,
+			   &err)) {
 		identity_free_all(agent->identities);
 		return EXIT_SUCCESS;
 	}

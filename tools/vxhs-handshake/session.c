@@ -57,8 +57,11 @@ static enum progress choose_identity(struct session *s,
 
 	if (request->auth == HS_AUTH_X509) {
 		s->identity = identity_find(identities, s->peer.identity);
-		if (s->identity)
+		if (s->identity && !identity_crl_ended(s->identity))
 			return PROGRESS_WAIT;
+		if (s->identity)
+			return refuse(s, EKEYREJECTED,
+				      "the revocation list of this host is out of date, so no server can be believed; replace it and \"systemctl reload vxhs-handshake\"");
 		err_set(&err, "there is no [identity %s] in the configuration",
 			s->peer.identity);
 		return refuse(s, ENOKEY, err.text);
@@ -179,24 +182,69 @@ enum progress session_start(struct session *s, const struct request *request,
 	return session_go_on(s);
 }
 
+/* Whose issuer nobody knows: is it its own? */
+static bool is_self_signed(gnutls_session_t session)
+{
+	const gnutls_datum_t *certs;
+	gnutls_x509_crt_t cert;
+	bool yes = false;
+	unsigned int n;
+
+	certs = gnutls_certificate_get_peers(session, &n);
+	if (!certs || !n || gnutls_x509_crt_init(&cert))
+		return false;
+	if (!gnutls_x509_crt_import(cert, certs, GNUTLS_X509_FMT_DER))
+		yes = gnutls_x509_crt_check_issuer(cert, cert);
+	gnutls_x509_crt_deinit(cert);
+	return yes;
+}
+
 static enum progress refuse_certificate(struct session *s)
 {
 	unsigned int status = gnutls_session_get_verify_cert_status(s->gnutls);
 	gnutls_datum_t text = { NULL, 0 };
+	const char *more = "";
 	struct err err;
 
+	if ((status & GNUTLS_CERT_SIGNER_NOT_FOUND) &&
+	    is_self_signed(s->gnutls))
+		more = "It is self-signed.";
 	gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509,
 						     &text, 0);
-	err_set(&err, "the server did not prove to be \"%s\": %s",
+	/* Each sentence of GnuTLS's ends with a space. */
+	err_set(&err, "the server did not prove to be \"%s\": %s%s",
 		s->peer.server,
-		text.data ? (char *)text.data : "its certificate is not valid");
+		text.data ? (char *)text.data : "its certificate is not valid ",
+		more);
 	gnutls_free(text.data);
+	if (!*more)
+		err.text[strlen(err.text) - 1] = 0;
 	return refuse(s, EKEYREJECTED, err.text);
+}
+
+/*
+ * In TLS 1.3 a server looks at the client's certificate when the client is
+ * through; what it says before is about something else.
+ */
+static enum progress refuse_alert(struct session *s)
+{
+	gnutls_alert_description_t alert = gnutls_alert_get(s->gnutls);
+	const char *name = gnutls_alert_get_name(alert);
+	struct err err;
+
+	if (!name)
+		name = "which has no name";
+	if (s->identity->psk)
+		err_set(&err, "the server refuses identity \"%s\": alert %d, %s; its log may say more",
+			s->identity->name, alert, name);
+	else
+		err_set(&err, "the server refuses the handshake: alert %d, %s; does it do TLS 1.3, with certificates?",
+			alert, name);
+	return refuse(s, EACCES, err.text);
 }
 
 static enum progress fail(struct session *s, int ret)
 {
-	gnutls_alert_description_t alert;
 	struct err err;
 
 	switch (ret) {
@@ -207,11 +255,7 @@ static enum progress fail(struct session *s, int ret)
 			PROOF_RSA_BITS, PROOF_EXPONENT_BITS);
 		return refuse(s, EKEYREJECTED, err.text);
 	case GNUTLS_E_FATAL_ALERT_RECEIVED:
-		alert = gnutls_alert_get(s->gnutls);
-		err_set(&err, "the server refuses identity \"%s\": alert %d, %s; its log may say more",
-			s->identity->name, alert,
-			gnutls_alert_get_name(alert));
-		return refuse(s, EACCES, err.text);
+		return refuse_alert(s);
 	case GNUTLS_E_PREMATURE_TERMINATION:
 	case GNUTLS_E_PULL_ERROR:
 	case GNUTLS_E_PUSH_ERROR:
