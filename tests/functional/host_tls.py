@@ -1285,7 +1285,7 @@ def bad_configurations():
              'mode is 604'),
             (lab().config(audit='/nonexistent/x'), 'audit file'),
             (lab().config(audit=fifo), 'audit file', fifo),
-            (psk_config(psk_file('a:1234\n')), ':1: the key of a'),
+            (psk_config(psk_file('a:1234\n')), ':1: the key is not'),
             (psk_config(psk_file('\na b:%s\n' % ('1' * 32))), ':2: '),
             (psk_config(psk_file('a:%s\n' % ('g' * 32))), 'hexadecimal'),
             (psk_config(psk_file('#\n')), 'names no identity'),

@@ -153,7 +153,8 @@ static bool parse_key(const char *hex, struct psk *out)
 
 /**
  * psk_parse_line() - read IDENTITY:HEXKEY, as psktool writes it
- * @path: for messages, which never repeat what may be a key
+ * @path: for messages, which never repeat what may be a key, as the identity
+ *	may, where the line is not as it should be
  * @line: for messages
  * @text: the line, without its end; cut into pieces
  * @out: the key, to be wiped also after an error
@@ -175,9 +176,8 @@ int psk_parse_line(const char *path, unsigned int line, char *text,
 	strcpy(out->name, text);
 	if (!parse_key(colon + 1, out))
 		return err_set(err,
-			       "%s:%u: the key of %s is not %d to %d bytes in hexadecimal",
-			       path, line, out->name, PSK_KEY_MIN,
-			       PSK_KEY_MAX);
+			       "%s:%u: the key is not %d to %d bytes in hexadecimal",
+			       path, line, PSK_KEY_MIN, PSK_KEY_MAX);
 	return 0;
 }
 
