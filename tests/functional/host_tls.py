@@ -805,11 +805,14 @@ def psk_config(path):
                         tls_psk=path)
 
 
+LONG = 'n' * 255
+
+
 def psk_server():
     if 'psk' not in _shared:
         _shared['key'] = os.urandom(32).hex()
-        path = psk_file('# hosts\nhost1:%s\nhost2:%s\n' %
-                        (_shared['key'], os.urandom(32).hex()))
+        path = psk_file('# hosts\nhost1:%s\n%s:%s\n' %
+                        (_shared['key'], LONG, _shared['key']))
         _shared['psk'] = start(psk_config(path), 'disk0=memory,size=16M,allow=host1:rw')
     return _shared['psk']
 
@@ -825,6 +828,9 @@ def psk():
         equal(c.read(g.handle, 0, len(data)), (OK, data), 'READ')
         equal(c.logout(), OK)
     check('it is host1, ' in d.log(), 'it does not say who came')
+    with TlsPipe(d, '-psk_identity', LONG, '-psk', _shared['key']) as pipe:
+        V34Client(d.addr, d.port, sock=pipe.sock).stat()
+    check('it is %s, ' % LONG in d.log(), 'not the longest')
 
 
 @test

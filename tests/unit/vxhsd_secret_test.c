@@ -34,6 +34,23 @@ static void good_lines(void **state)
 	assert_int_equal(psk.key[15], 0xff);
 }
 
+static void long_identities(void **state)
+{
+	char line[258 + sizeof(KEY)];
+	struct err err;
+	struct psk psk;
+
+	(void)state;
+	memset(line, 'a', 255);
+	strcpy(line + 255, ":" KEY);
+	assert_int_equal(parse(line, &psk, &err), 0);
+	assert_int_equal(strlen(psk.name), 255);
+	memset(line, 'a', 256);
+	strcpy(line + 256, ":" KEY);
+	assert_int_equal(parse(line, &psk, &err), -1);
+	assert_non_null(strstr(err.text, "1 to 255 "));
+}
+
 /* What is wrong may stand where the name should be. */
 static void no_key_is_said(void **state)
 {
@@ -59,6 +76,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_lines),
+		cmocka_unit_test(long_identities),
 		cmocka_unit_test(no_key_is_said),
 	};
 
