@@ -669,6 +669,8 @@ def a_login_cannot_be_replayed():
     eventually(lambda: 'TLS is refused: ' in d.log()[before:],
                'nobody was refused')
     check('it is client' not in d.log()[before:], 'somebody came in')
+    check('its key is wrong' not in d.log()[before:], 'he has no PSK: ' +
+          d.log()[before:])
     tap.sock.close()
     sock.close()
 

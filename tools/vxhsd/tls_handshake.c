@@ -170,9 +170,13 @@ static void explain(struct shake *s, int ret)
 		break;
 	case GNUTLS_E_DECRYPTION_FAILED:
 	case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
-		err_set(&s->why, "its key is wrong, or it is unknown (%s)",
-			gnutls_strerror(ret));
-		break;
+		if (tls.kind == TLS_PSK) {
+			err_set(&s->why,
+				"its key is wrong, or it is unknown (%s)",
+				gnutls_strerror(ret));
+			break;
+		}
+		/* fall through */
 	default:
 		err_set(&s->why, "%s", gnutls_strerror(ret));
 	}
