@@ -25,8 +25,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import vxhs
 from attack import COUNTED, Attack, compare
 from certs import Authority, Cert, certtool
-from harness import (TOP, Vxhsd, binary, check, equal, eventually, main,
-                     run_vxhsd, test, tmpdir)
+from harness import (TOP, Vxhsd, binary, check, equal, eventually, leases,
+                     main, run_vxhsd, test, tmpdir)
 from vxhs import (BUSY, DENIED, NOT_FOUND, OK, RO, RW, RW_SHARED, STALE,
                   TAKE_OVER, Closed, NativeClient, V34Client)
 
@@ -998,6 +998,9 @@ def a_right_that_is_lost_ends_what_it_was_for():
         reload(d, DONE)
         equal(c.write(g.handle, 0, bytes(4096)), STALE)
         equal(c.ping(), OK)
+        # Nor does he keep on paper what he has no more.
+        eventually(lambda: leases(d.dir)['leases'][0]['state'] == 'free',
+                   lambda: 'he holds it still: %r' % leases(d.dir))
         equal(status_of(c, 'a', RW), DENIED)
         equal(status_of(c, 'a', RO), OK)
         equal(keeps.read(kept.handle, 0, 512), (OK, bytes(512)))
