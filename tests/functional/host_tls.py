@@ -488,6 +488,28 @@ def a_certificate_that_expires_ends_the_lane():
 
 
 @test
+def an_old_root_that_nobody_needs_ends_nothing():
+    """The authority has got a new certificate for its key, and clients still
+    send the one before, which has ended."""
+    old = Authority(tmpdir(), 'old')
+    new = Authority(tmpdir(), 'old', key=old.key)
+    old.fill('cn = "old"', 'ca', 'cert_signing_key',
+             'activation_date = ' + date(time.time() - 3600),
+             'expiration_date = ' + date(time.time() - 60))
+    certtool('--generate-self-signed', '--load-privkey', old.key,
+             '--template', old.template, '--outfile', old.cert)
+    cert = new.issue('heir', cn='heir')
+    with open(cert.cert, 'a') as out, open(old.cert) as file:
+        out.write(file.read())
+    with start(lab().config(tls_ca=new.cert),
+               'disk0=memory,size=1M,allow=*:rw') as d:
+        c = client(d, cert=cert, kato=60000)
+        check(not vxhs.is_closed(c.sock, 3), d.log())
+        equal(c.ping(), OK)
+        equal(c.logout(), OK)
+
+
+@test
 def tls_1_2():
     ctx = context(lab().client)
     ctx.minimum_version = ctx.maximum_version = ssl.TLSVersion.TLSv1_2
