@@ -105,8 +105,8 @@ static void put_pair(const char *name, const struct pair *pair)
 	gnutls_free(pem.data);
 }
 
-static void put_crl(const char *name, const struct pair *issuer, long since,
-		    long until)
+static void put_crl(const char *name, const struct pair *issuer,
+		    const struct pair *revoked, long since, long until)
 {
 	static const unsigned char number = 5;
 	gnutls_x509_crl_t crl;
@@ -117,7 +117,7 @@ static void put_crl(const char *name, const struct pair *issuer, long since,
 	gnutls_x509_crl_set_this_update(crl, time(NULL) + since);
 	gnutls_x509_crl_set_next_update(crl, time(NULL) + until);
 	gnutls_x509_crl_set_number(crl, &number, 1);
-	gnutls_x509_crl_set_crt(crl, server.cert, time(NULL) - DAY);
+	gnutls_x509_crl_set_crt(crl, revoked->cert, time(NULL) - DAY);
 	assert_int_equal(gnutls_x509_crl_sign2(crl, issuer->cert, issuer->key,
 					       GNUTLS_DIG_SHA256, 0), 0);
 	gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, &pem);
@@ -125,6 +125,8 @@ static void put_crl(const char *name, const struct pair *issuer, long since,
 	gnutls_free(pem.data);
 	gnutls_x509_crl_deinit(crl);
 }
+
+static enum expired expired_is = EXPIRED_REFUSE;
 
 static struct identity *load(const char *text)
 {
@@ -137,7 +139,7 @@ static struct identity *load(const char *text)
 	snprintf(path, sizeof(path), "%s/conf", dir);
 	if (config_read(path, &config, &err))
 		fail_msg("%s", err.text);
-	list = identity_load_all(&config, EXPIRED_REFUSE, &err);
+	list = identity_load_all(&config, expired_is, &err);
 	if (!list)
 		print_message("%s\n", err.text);
 	config_free(&config);
@@ -171,9 +173,11 @@ static int set_up(void **state)
 	put_pair("host", &host);
 	put_pair("stranger", &stranger);
 	put_pair("expired", &expired);
-	put_crl("crl.pem", &ca, -DAY, DAY);
-	put_crl("other-crl.pem", &other_ca, -DAY, DAY);
-	put_crl("old-crl.pem", &ca, -2 * DAY, -DAY);
+	put_crl("crl.pem", &ca, &server, -DAY, DAY);
+	put_crl("other-crl.pem", &other_ca, &server, -DAY, DAY);
+	put_crl("old-crl.pem", &ca, &server, -2 * DAY, -DAY);
+	put_crl("old-else.pem", &ca, &client_only, -2 * DAY, -DAY);
+	put_crl("early-else.pem", &ca, &client_only, DAY, 2 * DAY);
 	return 0;
 }
 
@@ -462,18 +466,40 @@ static void test_server_is_not_believed(void **state)
 /* One that revokes nothing must not look as if it did. */
 static void test_lists_of_others(void **state)
 {
-	struct identity *list;
 	char crl[128];
 
 	(void)state;
 	snprintf(crl, sizeof(crl), "crl = %s/other-crl.pem\n", dir);
 	assert_null(load_x509("host", crl));
-	/* What has ended does not keep the agent from its start. */
-	snprintf(crl, sizeof(crl), "crl = %s/old-crl.pem\n", dir);
-	list = load_x509("host", crl);
-	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &server,
-			       NULL), EKEYREJECTED);
-	identity_free_all(list);
+}
+
+/* What is in it goes on to count, but it is not taken at a reload. */
+static void test_lists_of_another_time(void **state)
+{
+	static const struct {
+		const char *name;
+		int status;
+	} lists[] = {
+		{ "old-crl", EKEYREJECTED },
+		{ "old-else", 0 },
+		{ "early-else", 0 },
+	};
+	struct identity *list;
+	char crl[128];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		snprintf(crl, sizeof(crl), "crl = %s/%s.pem\n", dir,
+			 lists[i].name);
+		assert_null(load_x509("host", crl));
+		expired_is = EXPIRED_WARN;
+		list = load_x509("host", crl);
+		expired_is = EXPIRED_REFUSE;
+		assert_int_equal(shake(list, "server.example", SERVER_TLS13,
+				       &server, NULL), lists[i].status);
+		identity_free_all(list);
+	}
 }
 
 static void test_server_does_not_believe(void **state)
@@ -708,6 +734,7 @@ int main(void)
 		cmocka_unit_test(test_x509),
 		cmocka_unit_test(test_server_is_not_believed),
 		cmocka_unit_test(test_lists_of_others),
+		cmocka_unit_test(test_lists_of_another_time),
 		cmocka_unit_test(test_server_does_not_believe),
 		cmocka_unit_test(test_old_tls),
 		cmocka_unit_test(test_costly_signatures),

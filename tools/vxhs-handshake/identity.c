@@ -2,6 +2,7 @@
 #include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "identity.h"
 #include "log.h"
@@ -40,10 +41,7 @@ static int load_ca(struct identity *id, const struct identity_spec *spec,
 	return n > 0 ? 0 : -1;
 }
 
-/*
- * One that the authorities have not signed would revoke nothing.  Its time is
- * looked at with each handshake.
- */
+/* One that the authorities have not signed would revoke nothing. */
 static bool crls_are_signed(const gnutls_x509_crl_t *crls, unsigned int n,
 			    const gnutls_datum_t *ca)
 {
@@ -68,8 +66,18 @@ static bool crls_are_signed(const gnutls_x509_crl_t *crls, unsigned int n,
 	return good;
 }
 
+/* GnuTLS does not look at it with a handshake: what is in it counts. */
+static const char *crl_ended(gnutls_x509_crl_t crl)
+{
+	time_t now = time(NULL), next = gnutls_x509_crl_get_next_update(crl);
+
+	if (now < gnutls_x509_crl_get_this_update(crl))
+		return "is not valid yet";
+	return next != (time_t)-1 && now > next ? "has ended" : NULL;
+}
+
 static bool use_crls(struct identity *id, const gnutls_datum_t *file,
-		     const gnutls_datum_t *ca)
+		     const gnutls_datum_t *ca, const char **ended)
 {
 	gnutls_x509_crl_t *crls;
 	unsigned int n, i;
@@ -80,27 +88,38 @@ static bool use_crls(struct identity *id, const gnutls_datum_t *file,
 		return false;
 	good = n && crls_are_signed(crls, n, ca) &&
 	       gnutls_certificate_set_x509_crl(id->x509, crls, (int)n) > 0;
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
+		if (!*ended)
+			*ended = crl_ended(crls[i]);
 		gnutls_x509_crl_deinit(crls[i]);
+	}
 	gnutls_free(crls);
 	return good;
 }
 
 static int load_crl(struct identity *id, const struct identity_spec *spec,
-		    struct err *err)
+		    enum expired expired, struct err *err)
 {
 	gnutls_datum_t file, ca = { 0 };
+	const char *ended = NULL;
 	int ret;
 
 	ret = file_read(spec->crl, FILE_PUBLIC, &file, err);
 	if (!ret)
 		ret = file_read(spec->ca, FILE_PUBLIC, &ca, err);
-	if (!ret && !use_crls(id, &file, &ca))
+	if (!ret && !use_crls(id, &file, &ca, &ended))
 		ret = err_set(err, "%s has no revocation list in it that the authorities of %s have signed",
 			      spec->crl, spec->ca);
 	file_free(&ca);
 	file_free(&file);
-	return ret;
+	if (ret || !ended)
+		return ret;
+	if (expired == EXPIRED_REFUSE)
+		return err_set(err, "the revocation list %s %s", spec->crl,
+			       ended);
+	log_line("warning: the revocation list %s %s; what is in it counts, and nothing newer: replace it and \"systemctl reload vxhs-handshake\"",
+		 spec->crl, ended);
+	return 0;
 }
 
 /* If it is not valid servers refuse it; the other identities are needed. */
@@ -126,7 +145,8 @@ static int load_x509(struct identity *id, const struct identity_spec *spec,
 {
 	if (gnutls_certificate_allocate_credentials(&id->x509))
 		return err_set(err, "not enough memory");
-	if (load_ca(id, spec, err) || (spec->crl && load_crl(id, spec, err)))
+	if (load_ca(id, spec, err) ||
+	    (spec->crl && load_crl(id, spec, expired, err)))
 		return -1;
 	return load_own(id, spec, expired, err);
 }
@@ -214,7 +234,8 @@ void identity_free_all(struct identity *list)
 /**
  * identity_load_all() - load what the configuration names, all or nothing
  * @config: what it names
- * @expired: what to do about a certificate of ours that has expired
+ * @expired: what to do about a certificate of ours, or a revocation list, that
+ *	is not valid now
  * @err: what is wrong
  *
  * Return: the list, for identity_free_all(), or NULL

@@ -27,7 +27,7 @@ struct identity {
 };
 
 /**
- * enum expired - what to do about a certificate of our own that is not valid
+ * enum expired - what to do about what has ended, or has not begun
  * @EXPIRED_WARN: use it, for the other identities are needed
  * @EXPIRED_REFUSE: it is an error
  */
