@@ -25,8 +25,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import vxhs
 from attack import COUNTED, Attack, compare
 from certs import Authority, Cert, certtool
-from harness import (TOP, Vxhsd, check, equal, eventually, main, run_vxhsd,
-                     test, tmpdir)
+from harness import (TOP, Vxhsd, check, equal, eventually, leases, main,
+                     run_vxhsd, test, tmpdir)
 from relay import DOWN, Relay
 from softtls import TlsPipe, kernel_has_tls, under
 from vxhs import (BUSY, DENIED, NOT_FOUND, OK, RO, RW, RW_SHARED, STALE,
@@ -511,6 +511,28 @@ def a_certificate_that_expires_ends_the_lane():
 
 
 @test
+def an_old_root_that_nobody_needs_ends_nothing():
+    """The authority has got a new certificate for its key, and clients still
+    send the one before, which has ended."""
+    old = Authority(tmpdir(), 'old')
+    new = Authority(tmpdir(), 'old', key=old.key)
+    old.fill('cn = "old"', 'ca', 'cert_signing_key',
+             'activation_date = ' + date(time.time() - 3600),
+             'expiration_date = ' + date(time.time() - 60))
+    certtool('--generate-self-signed', '--load-privkey', old.key,
+             '--template', old.template, '--outfile', old.cert)
+    cert = new.issue('heir', cn='heir')
+    with open(cert.cert, 'a') as out, open(old.cert) as file:
+        out.write(file.read())
+    with start(lab().config(tls_ca=new.cert),
+               'disk0=memory,size=1M,allow=*:rw') as d:
+        c = client(d, cert=cert, kato=60000)
+        check(not vxhs.is_closed(c.sock, 3), d.log())
+        equal(c.ping(), OK)
+        equal(c.logout(), OK)
+
+
+@test
 def tls_1_2():
     ctx = context(lab().client)
     ctx.minimum_version = ctx.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -852,11 +874,14 @@ def psk_config(path):
                         tls_psk=path)
 
 
+LONG = 'n' * 255
+
+
 def psk_server():
     if 'psk' not in _shared:
         _shared['key'] = os.urandom(32).hex()
-        path = psk_file('# hosts\nhost1:%s\nhost2:%s\n' %
-                        (_shared['key'], os.urandom(32).hex()))
+        path = psk_file('# hosts\nhost1:%s\n%s:%s\n' %
+                        (_shared['key'], LONG, _shared['key']))
         _shared['psk'] = start(psk_config(path), 'disk0=memory,size=16M,allow=host1:rw')
     return _shared['psk']
 
@@ -872,6 +897,9 @@ def psk():
         equal(c.read(g.handle, 0, len(data)), (OK, data), 'READ')
         equal(c.logout(), OK)
     check('it is host1, ' in d.log(), 'it does not say who came')
+    with TlsPipe(d, '-psk_identity', LONG, '-psk', _shared['key']) as pipe:
+        V34Client(d.addr, d.port, sock=pipe.sock).stat()
+    check('it is %s, ' % LONG in d.log(), 'not the longest')
 
 
 class Heard(Relay):
@@ -1098,6 +1126,9 @@ def a_right_that_is_lost_ends_what_it_was_for():
         reload(d, DONE)
         equal(c.write(g.handle, 0, bytes(4096)), STALE)
         equal(c.ping(), OK)
+        # Nor does he keep on paper what he has no more.
+        eventually(lambda: leases(d.dir)['leases'][0]['state'] == 'free',
+                   lambda: 'he holds it still: %r' % leases(d.dir))
         equal(status_of(c, 'a', RW), DENIED)
         equal(status_of(c, 'a', RO), OK)
         equal(keeps.read(kept.handle, 0, 512), (OK, bytes(512)))

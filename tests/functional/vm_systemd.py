@@ -26,6 +26,7 @@ from harness import TOP, Vxhsd, check, equal, eventually, main, test, tmpdir
 from vm import settle, sh
 
 GUIDE = os.path.join(TOP, 'Documentation', 'administration.rst')
+README = os.path.join(TOP, 'README.md')
 ETC = '/etc/systemd/system/'
 ADDRESS = '192.0.2.10'
 MOUNT = '/srv/data'
@@ -84,6 +85,15 @@ def guide():
     unit = re.sub('^  ', '', unit, flags=re.M)
     check(ADDRESS in unit and MOUNT in fstab, 'the guide has other names')
     return name, unit, fstab.strip()
+
+
+def readme(word):
+    """The block of commands in the README that has this in it."""
+    with open(README) as file:
+        blocks = re.findall(r'^```sh\n(.*?)^```$', file.read(), re.M | re.S)
+    found = [block for block in blocks if word in block]
+    equal(len(found), 1, 'blocks of the README with ' + word)
+    return found[0]
 
 
 def only(*units):
@@ -226,9 +236,9 @@ LOG = '/run/vxhsd.log'
 CONFIG = '''[server]
 listen = 127.0.0.1:%d
 tls = x509
-tls-cert = /etc/vxhs/server.pem
-tls-key = /etc/vxhs/server.key
-tls-ca = /etc/vxhs/ca.pem
+tls-cert = /etc/vxhs/tls/storage1.pem
+tls-key = /etc/vxhs/tls/storage1.key
+tls-ca = /etc/vxhs/tls/ca.pem
 audit = /var/log/vxhs/audit.json
 [export file]
 target = /srv/vxhs/file.img
@@ -260,7 +270,7 @@ def install_vxhsd(disk):
                         ('modules', '/etc/modules-load.d/vxhsd.conf')):
         with open(os.path.join(TOP, 'tools/vxhsd/vxhsd.' + what)) as file:
             write(where, file.read())
-    sh('systemd-sysusers /etc/sysusers.d/vxhsd.conf')
+    sh(readme('systemd-sysusers'))
     # What systemd-modules-load.service does with it.
     sh('/lib/systemd/systemd-modules-load /etc/modules-load.d/vxhsd.conf')
     write(ETC + 'vxhsd.service', service())
@@ -270,11 +280,12 @@ def install_vxhsd(disk):
           '[Service]\nStandardError=append:%s\n' % LOG)
     write('/etc/vxhs/vxhsd.conf', CONFIG % disk)
     ca = Authority(tmpdir())
-    server = ca.issue('server', dns='localhost', server=True)
-    sh('cp %s %s %s /etc/vxhs/ && chgrp vxhsd /etc/vxhs/server.key && '
-       'chmod 640 /etc/vxhs/server.key && '
-       'install -d -o vxhsd -g vxhsd /srv/vxhs' %
-       (server.cert, server.key, ca.cert))
+    server = ca.issue('storage1', dns='localhost', server=True)
+    os.mkdir('/etc/vxhs/tls')
+    sh('cp %s %s %s /etc/vxhs/tls/' % (server.cert, server.key, ca.cert))
+    # Its other line is for what systemd does in this test.
+    sh(''.join(line for line in readme('chgrp vxhsd').splitlines(True)
+               if 'systemctl' not in line))
     return ca
 
 

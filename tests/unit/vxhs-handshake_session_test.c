@@ -159,8 +159,8 @@ static void put_pair(const char *name, const struct pair *pair)
 	gnutls_free(pem.data);
 }
 
-static void put_crl(const char *name, const struct pair *issuer, long since,
-		    long until)
+static void put_crl(const char *name, const struct pair *issuer,
+		    const struct pair *revoked, long since, long until)
 {
 	static const unsigned char number = 5;
 	gnutls_x509_crl_t crl;
@@ -171,7 +171,7 @@ static void put_crl(const char *name, const struct pair *issuer, long since,
 	gnutls_x509_crl_set_this_update(crl, time(NULL) + since);
 	gnutls_x509_crl_set_next_update(crl, time(NULL) + until);
 	gnutls_x509_crl_set_number(crl, &number, 1);
-	gnutls_x509_crl_set_crt(crl, server.cert, time(NULL) - DAY);
+	gnutls_x509_crl_set_crt(crl, revoked->cert, time(NULL) - DAY);
 	assert_int_equal(gnutls_x509_crl_sign2(crl, issuer->cert, issuer->key,
 					       GNUTLS_DIG_SHA256, 0), 0);
 	gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, &pem);
@@ -179,6 +179,8 @@ static void put_crl(const char *name, const struct pair *issuer, long since,
 	gnutls_free(pem.data);
 	gnutls_x509_crl_deinit(crl);
 }
+
+static enum expired expired_is = EXPIRED_REFUSE;
 
 static struct identity *load(const char *text)
 {
@@ -192,7 +194,7 @@ static struct identity *load(const char *text)
 	snprintf(path, sizeof(path), "%s/conf", dir);
 	if (config_read(path, &config, &err))
 		fail_msg("%s", err.text);
-	list = identity_load_all(&config, EXPIRED_REFUSE, &err);
+	list = identity_load_all(&config, expired_is, &err);
 	if (!list)
 		log_line("%s", err.text);
 	config_free(&config);
@@ -231,9 +233,11 @@ static int set_up(void **state)
 	put_pair("host", &host);
 	put_pair("stranger", &stranger);
 	put_pair("expired", &expired);
-	put_crl("crl.pem", &ca, -DAY, DAY);
-	put_crl("other-crl.pem", &other_ca, -DAY, DAY);
-	put_crl("old-crl.pem", &ca, -2 * DAY, -DAY);
+	put_crl("crl.pem", &ca, &server, -DAY, DAY);
+	put_crl("other-crl.pem", &other_ca, &server, -DAY, DAY);
+	put_crl("old-crl.pem", &ca, &server, -2 * DAY, -DAY);
+	put_crl("old-else.pem", &ca, &client_only, -2 * DAY, -DAY);
+	put_crl("early-else.pem", &ca, &client_only, DAY, 2 * DAY);
 	return 0;
 }
 
@@ -535,41 +539,53 @@ static void test_server_is_not_believed(void **state)
 /* One that revokes nothing must not look as if it did. */
 static void test_lists_of_others(void **state)
 {
-	struct identity *list = NULL;
+	struct identity *list;
 	struct pair another;
-	struct err err;
 	char crl[128];
 
 	(void)state;
-	make(&another, "server.example", &ca, GNUTLS_KP_TLS_WWW_SERVER, DAY);
 	snprintf(crl, sizeof(crl), "crl = %s/other-crl.pem\n", dir);
 	assert_null(load_x509("host", crl));
 	assert_said("/other-crl.pem", "signed", NULL);
-	/* What has ended is nothing to begin with, */
-	snprintf(crl, sizeof(crl), "crl = %s/old-crl.pem\n", dir);
-	assert_null(load_x509("host", crl));
-	assert_said("/old-crl.pem is out of date", NULL);
-	/* but does not keep the agent from its start. */
-	snprintf(crl, sizeof(crl), "%s/conf", dir);
-	if (identity_load(&list, crl, EXPIRED_WARN, &err))
-		fail_msg("%s", err.text);
-	assert_said("warning: ", "/old-crl.pem is out of date", NULL);
-	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &another,
-			       NULL), EKEYREJECTED);
-	assert_said("revocation list of this host is out of date", NULL);
-	identity_free_all(list);
 	/* Who is on no list is not revoked. */
+	make(&another, "server.example", &ca, GNUTLS_KP_TLS_WWW_SERVER, DAY);
 	snprintf(crl, sizeof(crl), "crl = %s/crl.pem\n", dir);
 	list = load_x509("host", crl);
 	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &another,
 			       NULL), 0);
-	/* One that ends while the agent runs. */
-	list->crl_ends = time(NULL) - 1;
-	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &another,
-			       NULL), EKEYREJECTED);
-	assert_said("out of date", NULL);
 	forget(&another);
 	identity_free_all(list);
+}
+
+/* What is in it goes on to count, but it is not taken at a reload. */
+static void test_lists_of_another_time(void **state)
+{
+	static const struct {
+		const char *name;
+		int status;
+	} lists[] = {
+		{ "old-crl", EKEYREJECTED },
+		{ "old-else", 0 },
+		{ "early-else", 0 },
+	};
+	struct identity *list;
+	char crl[128];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		snprintf(crl, sizeof(crl), "crl = %s/%s.pem\n", dir,
+			 lists[i].name);
+		assert_null(load_x509("host", crl));
+		assert_said("the revocation list ", lists[i].name, NULL);
+		expired_is = EXPIRED_WARN;
+		list = load_x509("host", crl);
+		assert_said("warning: the revocation list ", NULL);
+		expired_is = EXPIRED_REFUSE;
+		assert_int_equal(shake(list, "server.example", SERVER_TLS13,
+				       &server, NULL), lists[i].status);
+		identity_free_all(list);
+	}
 }
 
 static void test_server_does_not_believe(void **state)
@@ -979,6 +995,7 @@ int main(void)
 		cmocka_unit_test(test_x509),
 		cmocka_unit_test(test_server_is_not_believed),
 		cmocka_unit_test(test_lists_of_others),
+		cmocka_unit_test(test_lists_of_another_time),
 		cmocka_unit_test(test_server_does_not_believe),
 		cmocka_unit_test(test_old_tls),
 		cmocka_unit_test(test_costly_signatures),

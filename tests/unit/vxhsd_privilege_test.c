@@ -19,6 +19,8 @@
 
 #include "../../tools/vxhsd/privilege.h"
 
+static const char *user;	/* to become; NULL: nobody else */
+
 /* Returns what becomes of a process that does this when it serves. */
 static int status_of(void (*what)(void))
 {
@@ -29,7 +31,7 @@ static int status_of(void (*what)(void))
 	if (!pid) {
 		struct err err;
 
-		if (privilege_drop(NULL, "/nonexistent", &err) ||
+		if (privilege_drop(user, "/", &err) ||
 		    privilege_filter(&err))
 			_exit(101);
 		what();
@@ -128,6 +130,29 @@ static void test_rings(void **state)
 	io_uring_queue_exit(&ring);
 }
 
+static void look_for_none(void)
+{
+	char line[256];
+	FILE *file = fopen("/proc/self/status", "r");
+	int found = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		found += !strncmp(line, "Cap", 3) &&
+			 !strtoul(line + 8, NULL, 16);
+	_exit(found == 5 ? 0 : 1);
+}
+
+/* Root becomes another, and no set has anything of root's. */
+static void test_another_user(void **state)
+{
+	(void)state;
+	if (geteuid())
+		skip();
+	user = "nobody";
+	assert_int_equal(status_of(look_for_none), 0);
+	user = NULL;
+}
+
 static void test_users(void **state)
 {
 	struct err err = { 0 };
@@ -146,6 +171,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_system_calls),
 		cmocka_unit_test(test_rings),
+		cmocka_unit_test(test_another_user),
 		cmocka_unit_test(test_users),
 	};
 

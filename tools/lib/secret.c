@@ -153,7 +153,8 @@ static bool parse_key(const char *hex, struct psk *out)
 
 /**
  * psk_parse_line() - read IDENTITY:HEXKEY, as psktool writes it
- * @path: for messages, which never repeat what may be a key
+ * @path: for messages, which never repeat what may be a key, as the identity
+ *	may, where the line is not as it should be
  * @line: for messages
  * @text: the line, without its end; cut into pieces
  * @out: the key, to be wiped also after an error

@@ -2,6 +2,7 @@
 #include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "identity.h"
 #include "log.h"
@@ -65,17 +66,18 @@ static bool crls_are_signed(const gnutls_x509_crl_t *crls, unsigned int n,
 	return good;
 }
 
-/* GnuTLS looks at no list's time when it verifies a certificate. */
-static void note_end(struct identity *id, gnutls_x509_crl_t crl)
+/* GnuTLS does not look at it with a handshake: what is in it counts. */
+static const char *crl_ended(gnutls_x509_crl_t crl)
 {
-	time_t end = gnutls_x509_crl_get_next_update(crl);
+	time_t now = time(NULL), next = gnutls_x509_crl_get_next_update(crl);
 
-	if (end > 0 && (!id->crl_ends || end < id->crl_ends))
-		id->crl_ends = end;
+	if (now < gnutls_x509_crl_get_this_update(crl))
+		return "is not valid yet";
+	return next != (time_t)-1 && now > next ? "has ended" : NULL;
 }
 
 static bool use_crls(struct identity *id, const gnutls_datum_t *file,
-		     const gnutls_datum_t *ca)
+		     const gnutls_datum_t *ca, const char **ended)
 {
 	gnutls_x509_crl_t *crls;
 	unsigned int n, i;
@@ -87,7 +89,8 @@ static bool use_crls(struct identity *id, const gnutls_datum_t *file,
 	good = n && crls_are_signed(crls, n, ca) &&
 	       gnutls_certificate_set_x509_crl(id->x509, crls, (int)n) > 0;
 	for (i = 0; i < n; i++) {
-		note_end(id, crls[i]);
+		if (!*ended)
+			*ended = crl_ended(crls[i]);
 		gnutls_x509_crl_deinit(crls[i]);
 	}
 	gnutls_free(crls);
@@ -98,23 +101,24 @@ static int load_crl(struct identity *id, const struct identity_spec *spec,
 		    enum expired expired, struct err *err)
 {
 	gnutls_datum_t file, ca = { 0 };
+	const char *ended = NULL;
 	int ret;
 
 	ret = file_read(spec->crl, FILE_PUBLIC, &file, err);
 	if (!ret)
 		ret = file_read(spec->ca, FILE_PUBLIC, &ca, err);
-	if (!ret && !use_crls(id, &file, &ca))
+	if (!ret && !use_crls(id, &file, &ca, &ended))
 		ret = err_set(err, "%s has no revocation list in it that the authorities of %s have signed",
 			      spec->crl, spec->ca);
 	file_free(&ca);
 	file_free(&file);
-	if (ret || !identity_crl_ended(id))
+	if (ret || !ended)
 		return ret;
 	if (expired == EXPIRED_REFUSE)
-		return err_set(err, "the revocation list %s is out of date",
-			       spec->crl);
-	log_line("warning: the revocation list %s is out of date, no server will be believed; replace it and \"systemctl reload vxhs-handshake\"",
-		 spec->crl);
+		return err_set(err, "the revocation list %s %s", spec->crl,
+			       ended);
+	log_line("warning: the revocation list %s %s; what is in it counts, and nothing newer: replace it and \"systemctl reload vxhs-handshake\"",
+		 spec->crl, ended);
 	return 0;
 }
 
@@ -230,7 +234,8 @@ void identity_free_all(struct identity *list)
 /**
  * identity_load_all() - load what the configuration names, all or nothing
  * @config: what it names
- * @expired: what to do about a certificate of ours that has expired
+ * @expired: what to do about a certificate of ours, or a revocation list, that
+ *	is not valid now
  * @err: what is wrong
  *
  * Return: the list, for identity_free_all(), or NULL
@@ -308,12 +313,6 @@ struct identity *identity_find(struct identity *list, const char *name)
 	if (list)
 		list->refs++;
 	return list;
-}
-
-/** identity_crl_ended() - is what it knows of revoked servers out of date? */
-bool identity_crl_ended(const struct identity *id)
-{
-	return id->crl_ends && time(NULL) > id->crl_ends;
 }
 
 /**

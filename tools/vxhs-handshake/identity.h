@@ -4,7 +4,6 @@
 #define VXHS_HANDSHAKE_IDENTITY_H
 
 #include <gnutls/gnutls.h>
-#include <time.h>
 
 #include "config.h"
 #include "psk.h"
@@ -16,7 +15,6 @@
  * @name: as in the request
  * @priority: what is offered
  * @x509: credentials, or NULL
- * @crl_ends: when the first of its revocation lists does; 0 for never
  * @psk: credentials, or NULL
  */
 struct identity {
@@ -25,12 +23,11 @@ struct identity {
 	char name[IDENTITY_MAX + 1];
 	gnutls_priority_t priority;
 	gnutls_certificate_credentials_t x509;
-	time_t crl_ends;
 	gnutls_psk_client_credentials_t psk;
 };
 
 /**
- * enum expired - what to do about a certificate of our own that is not valid
+ * enum expired - what to do about what has ended, or has not begun
  * @EXPIRED_WARN: use it, for the other identities are needed
  * @EXPIRED_REFUSE: it is an error
  */
@@ -46,7 +43,6 @@ int identity_load(struct identity **list, const char *path,
 void identity_reload(struct identity **list, const char *path);
 void identity_free_all(struct identity *list);
 struct identity *identity_find(struct identity *list, const char *name);
-bool identity_crl_ended(const struct identity *id);
 struct identity *identity_from_psk(const struct psk *psk, struct err *err);
 void identity_put(struct identity *identity);
 

@@ -55,8 +55,10 @@ static void review(struct conn *c)
 
 static bool has_expired(const struct conn *c)
 {
+	struct err why;
+
 	return c->who && c->who->until && c->life != CONN_CLOSING &&
-	       time(NULL) > c->who->until;
+	       time(NULL) > c->who->until && !tls_who_passes(c->who, &why);
 }
 
 /* Its client has enough of them. */

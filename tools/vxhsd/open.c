@@ -267,6 +267,17 @@ static bool has_exclusively(const struct export *x, u64 session_id)
 	return false;
 }
 
+/* An open of @s is gone; @had: it, or another of @s, was exclusive. */
+static void let_go_unless_held(struct export *x, const struct session *s,
+			       bool had)
+{
+	if (had && lease_is_of(x, s) && !has_exclusively(x, s->id))
+		lease_let_go(x);
+	if (x->lease.record.state == LEASE_SHARED &&
+	    !is_open_as(x, VXHS_OPEN_RW_SHARED))
+		lease_let_go(x);
+}
+
 static void release(struct open *o, bool keep_lease)
 {
 	struct export *x = o->export;
@@ -274,12 +285,7 @@ static void release(struct open *o, bool keep_lease)
 
 	atomic_store(&o->state, OPEN_CLOSED);
 	unlink_open(o);
-	if (had && !keep_lease && lease_is_of(x, o->session) &&
-	    !has_exclusively(x, o->session_id))
-		lease_let_go(x);
-	if (x->lease.record.state == LEASE_SHARED &&
-	    !is_open_as(x, VXHS_OPEN_RW_SHARED))
-		lease_let_go(x);
+	let_go_unless_held(x, o->session, had && !keep_lease);
 	session_drop_open(o->session, o);
 	o->session = NULL;
 	export_put(x);
@@ -313,6 +319,7 @@ void open_review(struct export *x)
 	const struct acl *list = x->spec->allow;
 	struct open *o, *next;
 	struct use *u;
+	bool had;
 
 	for (o = x->opens; o; o = next) {
 		next = o->next;
@@ -321,7 +328,9 @@ void open_review(struct export *x)
 		log_info("export %s: taken from %s, who has no right to it any more",
 			 x->name, o->session->text);
 		note("lost", o->session, x->name, "no right any more");
+		had = has_exclusively(x, o->session_id);
 		open_revoke(o);
+		let_go_unless_held(x, o->session, had);
 	}
 	for (u = x->uses; u; u = u->next)
 		if (!u->lane)

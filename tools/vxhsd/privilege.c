@@ -20,22 +20,28 @@
  */
 #define ROOT_KEEPS	(BIT(CAP_DAC_OVERRIDE) | BIT(CAP_IPC_LOCK))
 
+/* Nothing that is not in it comes back, not even by execve(). */
+static void drop_bounding(unsigned int keep)
+{
+	unsigned int i;
+
+	for (i = 0; i < 64; i++)
+		if (i >= 32 || !(keep & BIT(i)))
+			prctl(PR_CAPBSET_DROP, i, 0, 0, 0);
+}
+
 static int set_capabilities(unsigned int keep)
 {
 	struct __user_cap_header_struct head = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
 	};
 	struct __user_cap_data_struct data[2], want[2];
-	unsigned int i;
 
 	if (syscall(SYS_capget, &head, data))
 		return -1;
 	if (!data[0].permitted && !data[1].permitted)
 		return 0;
-	/* Nothing that comes is wanted back, not even by execve(). */
-	for (i = 0; i < 64; i++)
-		if (i >= 32 || !(keep & BIT(i)))
-			prctl(PR_CAPBSET_DROP, i, 0, 0, 0);
+	drop_bounding(keep);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	memset(want, 0, sizeof(want));
 	want[0].permitted = data[0].permitted & keep;
@@ -63,6 +69,8 @@ static int become(const char *user, const char *state_dir, struct err *err)
 	    chown(state_dir, pw->pw_uid, pw->pw_gid))
 		return err_set(err, "cannot give %s to user %s: %s", state_dir,
 			       user, strerror(errno));
+	/* While there is a capability to do it with. */
+	drop_bounding(pw->pw_uid ? 0 : ROOT_KEEPS);
 	if (initgroups(user, pw->pw_gid) ||
 	    setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) ||
 	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid))

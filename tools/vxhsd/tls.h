@@ -21,7 +21,7 @@
  * @name: printable ASCII, no space
  * @owner: whose sessions and leases are whose; from kind and name
  * @checked: the credentials that he passed, by tls_generation()
- * @until: when the proof ends; 0 for never
+ * @until: when the proof may end; 0 for never
  * @nr_certs: 0 with a PSK
  * @certs: the chain that was sent, to be looked at again
  * @key_digest: of the PSK

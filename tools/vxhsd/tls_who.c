@@ -68,11 +68,15 @@ static bool keep_chain(struct tls_who *who, const gnutls_datum_t *certs,
 	return true;
 }
 
-/* The chain ends when the first of its certificates does. */
-static bool look_at_dates(struct tls_who *who)
+/*
+ * The chain may end when one of its certificates does, the first of those that
+ * end after @now; none is needed if all pass without it.
+ */
+static bool look_at_dates(struct tls_who *who, time_t now)
 {
 	unsigned int i;
 
+	who->until = 0;
 	for (i = 0; i < who->nr_certs; i++) {
 		gnutls_x509_crt_t cert;
 		time_t until;
@@ -85,9 +89,9 @@ static bool look_at_dates(struct tls_who *who)
 			return false;
 		}
 		until = gnutls_x509_crt_get_expiration_time(cert);
-		if (!who->until || until < who->until)
+		if (until > now && (!who->until || until < who->until))
 			who->until = until;
-		if (!i && !name_of_cert(who, cert))
+		if (!i && !*who->name && !name_of_cert(who, cert))
 			*who->name = '\0';
 		gnutls_x509_crt_deinit(cert);
 	}
@@ -101,7 +105,8 @@ static int who_of_cert(struct tls_who *who, gnutls_session_t session,
 	unsigned int n = 0;
 
 	certs = gnutls_certificate_get_peers(session, &n);
-	if (!certs || !n || !keep_chain(who, certs, n) || !look_at_dates(who))
+	if (!certs || !n || !keep_chain(who, certs, n) ||
+	    !look_at_dates(who, 0))
 		return err_set(err, "its certificate cannot be kept");
 	if (!*who->name)
 		return err_set(err,
@@ -177,7 +182,7 @@ struct tls_who *tls_who_of(gnutls_session_t session,
 
 /**
  * tls_who_passes - would somebody still come in?
- * @who: came in once
+ * @who: came in once; looked at if the credentials or the time say so
  * @err: why not
  *
  * Context: the thread that @who belongs to.
@@ -185,9 +190,10 @@ struct tls_who *tls_who_of(gnutls_session_t session,
 bool tls_who_passes(struct tls_who *who, struct err *err)
 {
 	struct tls_creds *creds;
-	bool passes;
+	time_t now = time(NULL);
+	bool passes, ended = who->until && now > who->until;
 
-	if (who->checked == tls_generation())
+	if (!ended && who->checked == tls_generation())
 		return true;
 	creds = tls_creds_get();
 	if (who->nr_certs)
@@ -198,7 +204,8 @@ bool tls_who_passes(struct tls_who *who, struct err *err)
 					err);
 	who->checked = tls_creds_generation(creds);
 	tls_creds_put(creds);
-	return passes;
+	/* What has ended was not needed, as a root that we know otherwise. */
+	return passes && (!ended || look_at_dates(who, now));
 }
 
 void tls_who_free(struct tls_who *who)
