@@ -86,7 +86,7 @@ static void start(unsigned int i)
 	if (!below(64))
 		len = BUF_SIZE;
 	offset = (uint64_t)below(DISK_SIZE / BUF_SIZE) * BUF_SIZE;
-	if (kind < 32)
+	if (kind < 38)
 		io_uring_prep_read(sqe, d->fd, buf, len, offset);
 	else if (kind < 60)
 		io_uring_prep_write(sqe, d->fd, buf, len, offset);

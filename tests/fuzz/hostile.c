@@ -7,7 +7,8 @@
  * turn it into another: fields changed behind or under a right CRC, bits
  * flipped, frames cut, repeated, withheld, unasked for, of another request,
  * lane, dialect or time.  What was sent that a right server would not send is
- * counted by the state that the client was in, one for each frame.
+ * counted, one for each frame, by the state that the client was in and by what
+ * is wrong: malformed or ill-timed, or well-formed and only odd.
  *
  * Commands on stdin, a line each: "bad", "good" (from the next frame on),
  * "stats" (a line of JSON on stdout), "quit".
@@ -65,6 +66,39 @@ static const char * const state_names[STATES] = {
 	"LOGOUT", "events", "v34 STAT", "v34 READ", "v34 WRITE", "v34 READY",
 };
 
+/*
+ * What is wrong with a frame, as wire.c sees it that knows what was asked.
+ * Malformed, then ill-timed, then well-formed ones.
+ */
+enum class {
+	CL_CUT,
+	CL_LENGTH,
+	CL_TAG,
+	CL_HEADER,		/* magic, flags, opcode, CRC */
+	CL_ERROR,
+	CL_CRC,			/* of the payload */
+	CL_FIELD,		/* the client need not look at */
+	CL_BODY,
+	CL_GARBAGE,
+	CL_UNKNOWN_EVENT,	/* its kind, or its vdisk */
+	CL_REPEATED,
+	CL_UNASKED,
+	CL_WITHHELD,
+	CL_EVENT,
+	CL_STATUS,		/* from here on: well-formed */
+	CL_CONTENTS,
+	CL_ODD_BODY,
+	CLASSES,
+};
+
+static const char * const class_names[CLASSES] = {
+	"cut", "wrong lengths", "wrong tags", "broken headers",
+	"errors with a payload", "payloads with a wrong CRC",
+	"fields not zero or not echoed", "broken bodies",
+	"garbage", "unknown events", "repeated", "not asked for", "withheld",
+	"untimely events", "odd status", "odd contents", "odd bodies",
+};
+
 struct disk {
 	u64 size;
 	u8 data[DISK_SIZE];
@@ -107,7 +141,7 @@ static struct conn *conns[MAX_CONNS];
 static int epoll_fd;
 static bool bad;
 static u64 seed;
-static u64 counts[STATES];
+static u64 counts[STATES][CLASSES];
 static u64 right;			/* frames */
 static u64 accepted;
 
@@ -180,10 +214,10 @@ static void put(struct conn *c, const void *buf, size_t len)
 	c->out_len += len;
 }
 
-static void put_bad(struct conn *c, enum state state, const void *buf,
-		    size_t len)
+static void put_bad(struct conn *c, enum state state, enum class class,
+		    const void *buf, size_t len)
 {
-	counts[state]++;
+	counts[state][class]++;
 	put(c, buf, len);
 }
 
@@ -226,14 +260,84 @@ static void fix_payload_crc(const struct conn *c, struct vxhs_rsp_hdr *hdr,
 	fix_crc(c, hdr);
 }
 
+static enum class class_of_body(const struct conn *c, u8 opcode,
+				const u8 *body)
+{
+	const struct vxhs_login_rsp *login = (const void *)body;
+	const struct vxhs_open_rsp *open = (const void *)body;
+	static const u8 zero[sizeof(login->zero)];
+	struct vxhs_geometry geometry;
+	struct vxhs_grant grant;
+
+	switch (opcode) {
+	case VXHS_OP_LOGIN:
+		if (vxhs_get_grant(login, c->features, &grant))
+			return CL_BODY;
+		if (login->reserved ||
+		    memcmp(login->zero, zero, sizeof(zero)))
+			return CL_FIELD;
+		return CL_ODD_BODY;
+	case VXHS_OP_OPEN:
+		if (vxhs_get_geometry(open, &geometry))
+			return CL_BODY;
+		return open->reserved ? CL_FIELD : CL_ODD_BODY;
+	default:
+		return CL_CONTENTS;
+	}
+}
+
+/* @frame answers @asked, and is not the right answer. */
+static enum class class_of(const struct conn *c, const u8 *frame,
+			   const u8 *asked)
+{
+	const struct vxhs_rsp_hdr *hdr = (const void *)frame;
+	struct vxhs_request req;
+	struct vxhs_reply rsp;
+
+	if (vxhs_get_request((const void *)asked, c->features, &req))
+		return CL_HEADER;
+	switch (vxhs_get_reply(hdr, c->features, &rsp)) {
+	case VXHS_RULE_OK:
+		break;
+	case VXHS_RULE_STATUS_PAYLOAD:
+		return CL_ERROR;
+	default:
+		return CL_HEADER;
+	}
+	if (rsp.event)
+		return CL_HEADER;
+	if (rsp.tag != req.tag)
+		return CL_TAG;
+	switch (vxhs_check_reply(&rsp, req.opcode, req.length)) {
+	case VXHS_RULE_OK:
+		break;
+	case VXHS_RULE_PAYLOAD_LEN:
+		return CL_LENGTH;
+	default:
+		return CL_HEADER;
+	}
+	if (!(c->features & VXHS_F_DATA_CRC) || !rsp.payload_len) {
+		if (rsp.payload_crc)
+			return CL_FIELD;
+	} else if (rsp.payload_crc !=
+		   vxhs_wire_crc(frame + 32, rsp.payload_len)) {
+		return CL_CRC;
+	}
+	if (!has_crc(c, hdr) && hdr->header_crc)
+		return CL_FIELD;
+	return rsp.status ? CL_STATUS :
+			    class_of_body(c, req.opcode, frame + 32);
+}
+
 static void event(struct conn *c)
 {
 	struct vxhs_reply rsp = {
 		.event = true,
 		.opcode = (u8)chance(c),
-		.tag = one_in(c, 2) ? below(c, 8) : chance(c),
+		.tag = c->epoch << 8 | (1 + below(c, NAMES)),
 	};
 	struct vxhs_rsp_hdr hdr;
+	bool known = true;
 
 	if (!one_in(c, 3))
 		rsp.opcode = one_in(c, 2) ? VXHS_EV_RESIZED :
@@ -241,8 +345,15 @@ static void event(struct conn *c)
 	/* The whole session moves. */
 	if (rsp.opcode == VXHS_EV_GOING_AWAY && !one_in(c, 4))
 		rsp.opcode = 0;
+	if (rsp.opcode < VXHS_EV_RESIZED || rsp.opcode > VXHS_EV_LEASE_LOST)
+		known = false;
+	if (one_in(c, 2)) {
+		rsp.tag = one_in(c, 2) ? below(c, 8) : chance(c);
+		known = false;
+	}
 	vxhs_put_reply(&hdr, &rsp, c->features);
-	put_bad(c, ST_EVENT, &hdr, sizeof(hdr));
+	put_bad(c, ST_EVENT, known ? CL_EVENT : CL_UNKNOWN_EVENT, &hdr,
+		sizeof(hdr));
 }
 
 /* A tag that is not this one. */
@@ -289,7 +400,7 @@ static void garbage(struct conn *c, enum state state)
 
 	for (i = 0; i < len; i++)
 		buf[i] = (u8)chance(c);
-	put_bad(c, state, buf, len);
+	put_bad(c, state, CL_GARBAGE, buf, len);
 }
 
 /* What a length promises, as far as it goes: somebody may have believed it. */
@@ -328,7 +439,7 @@ static void unasked(struct conn *c, enum state state)
 		rsp.payload_len = 80;
 	vxhs_put_reply((void *)buf, &rsp, c->features);
 	fix_payload_crc(c, (void *)buf, buf + 32, rsp.payload_len);
-	put_bad(c, state, buf, 32 + rsp.payload_len);
+	put_bad(c, state, CL_UNASKED, buf, 32 + rsp.payload_len);
 }
 
 static void reset(struct conn *c)
@@ -339,12 +450,47 @@ static void reset(struct conn *c)
 	end_soon(c, 0);
 }
 
+static void cut(struct conn *c, enum state state, const u8 *frame, size_t len)
+{
+	put_bad(c, state, CL_CUT, frame, 1 + below(c, (u32)len - 1));
+	flush_out(c);
+	if (one_in(c, 2))
+		reset(c);
+	end_soon(c, below(c, 50));
+}
+
+static void urgent(struct conn *c, enum state state)
+{
+	counts[state][CL_GARBAGE]++;
+	flush_out(c);
+	send(c->fd, "!", 1, MSG_OOB | MSG_NOSIGNAL | MSG_DONTWAIT);
+	end_soon(c, 200);
+}
+
+/* There is no answer: until the connection ends, or the client's patience. */
+static void withhold(struct conn *c, enum state state)
+{
+	counts[state][CL_WITHHELD]++;
+	end_soon(c, one_in(c, 16) ? 3000 : below(c, 100));
+}
+
+/* A status that costs the session's epoch, or its portal: seldom. */
+static u16 last_status(struct conn *c, enum state state)
+{
+	/* For good, for it is said of a vdisk. */
+	if ((state == ST_OPEN || state == ST_RECOVERY_OPEN) && !one_in(c, 50))
+		return VXHS_ST_AGAIN;
+	return one_in(c, 4) ? VXHS_ST_NO_SESSION :
+	       one_in(c, 4) ? VXHS_ST_GOING_AWAY : VXHS_ST_STALE;
+}
+
 /* What costs the lane, whatever was asked; @frame is the right reply. */
 static void break_lane(struct conn *c, enum state state, u8 *frame, size_t len,
 		       const u8 *asked, size_t asked_len)
 {
 	struct vxhs_rsp_hdr *hdr = (void *)frame;
-	u32 left, status;
+	enum class class;
+	u32 left;
 
 	switch (below(c, 20)) {
 	case 0:
@@ -380,9 +526,10 @@ static void break_lane(struct conn *c, enum state state, u8 *frame, size_t len,
 		left = other_len(c, le32toh(hdr->payload_len));
 		hdr->payload_len = htole32(left);
 		fix_crc(c, hdr);
+		class = class_of(c, frame, asked);
 		if (left < len - 32)
 			len = 32 + left;
-		put_bad(c, state, frame, len);
+		put_bad(c, state, class, frame, len);
 		fill(c, left - (len - 32));
 		end_soon(c, 300);
 		return;
@@ -397,16 +544,14 @@ static void break_lane(struct conn *c, enum state state, u8 *frame, size_t len,
 		end_soon(c, 200);
 		return;
 	case 11:
-		put_bad(c, state, frame, below(c, (u32)len));
-		flush_out(c);
-		if (one_in(c, 2))
-			reset(c);
-		end_soon(c, below(c, 50));
+		cut(c, state, frame, len);
 		return;
 	case 12:
 		put(c, frame, len);
 		right++;
-		break;			/* and once more */
+		put_bad(c, state, CL_REPEATED, frame, len);
+		end_soon(c, 300);
+		return;
 	case 13:
 		unasked(c, state);
 		end_soon(c, 300);
@@ -419,37 +564,34 @@ static void break_lane(struct conn *c, enum state state, u8 *frame, size_t len,
 		flip(c, frame, len);
 		break;
 	case 16:
-		/* That costs the epoch: more seldom. */
-		status = one_in(c, 8) ? VXHS_ST_NO_SESSION :
-			 one_in(c, 8) ? VXHS_ST_GOING_AWAY : VXHS_ST_STALE;
-		if (state == ST_OPEN || state == ST_RECOVERY_OPEN) /* final */
-			status = one_in(c, 8) ? status : VXHS_ST_AGAIN;
-		hdr->status = htole16((u16)status);
-		if (!hdr->payload_len)
-			hdr->payload_len = htole32(status);
+		hdr->status = htole16(last_status(c, state));
+		if (one_in(c, 4)) {
+			if (!hdr->payload_len)
+				hdr->payload_len = htole32(8);
+		} else {
+			hdr->payload_len = 0;
+			hdr->payload_crc = 0;
+			len = 32;
+		}
 		fix_crc(c, hdr);
 		break;
 	case 17:
-		counts[state]++;
-		flush_out(c);
-		send(c->fd, "!", 1, MSG_OOB | MSG_NOSIGNAL | MSG_DONTWAIT);
-		end_soon(c, 200);
+		urgent(c, state);
 		return;
 	case 18:
-		put_bad(c, state, asked, asked_len);
+		put_bad(c, state, CL_GARBAGE, asked, asked_len);
 		end_soon(c, 200);
 		return;
 	default:
-		counts[state]++;	/* there is no answer */
-		end_soon(c, below(c, 300));
+		withhold(c, state);
 		return;
 	}
-	put_bad(c, state, frame, len);
+	put_bad(c, state, class_of(c, frame, asked), frame, len);
 	end_soon(c, 300);
 }
 
 /* A status that costs neither lane nor epoch. */
-static u16 odd_status(struct conn *c)
+static u16 odd_status(struct conn *c, enum state state)
 {
 	static const u16 odd[] = {
 		VXHS_ST_IO, VXHS_ST_INVALID, VXHS_ST_NOT_FOUND, VXHS_ST_DENIED,
@@ -457,23 +599,32 @@ static u16 odd_status(struct conn *c)
 		VXHS_ST_UNSUPPORTED, VXHS_ST_AGAIN, VXHS_ST_BAD_CRC, 14, 0xffff,
 	};
 
+	/* That makes the client copy what it sends again. */
+	if (state == ST_WRITE && one_in(c, 2))
+		return VXHS_ST_BAD_CRC;
 	if (one_in(c, 4))
 		return (u16)(14 + below(c, 0xfff2));
 	return odd[below(c, sizeof(odd) / sizeof(odd[0]))];
 }
 
 /* Wrong, but the lane lives on. */
-static void bend(struct conn *c, enum state state, u8 *frame, size_t len)
+static void bend(struct conn *c, enum state state, u8 *frame, size_t len,
+		 const u8 *asked)
 {
 	struct vxhs_rsp_hdr *hdr = (void *)frame;
-	u32 payload = (u32)len - 32, kind = below(c, 3);
+	u32 payload = (u32)len - 32, kind = below(c, 8);
 
-	if (kind == 1 && (state == ST_READ || state == ST_FLUSH)) {
+	if (!kind) {
+		hdr->status = htole16(odd_status(c, state));
+		hdr->payload_len = 0;
+		hdr->payload_crc = 0;
+		fix_crc(c, hdr);
+		len = 32;
+	} else if (kind == 1 && (state == ST_READ || state == ST_FLUSH)) {
 		/* Content, under a right CRC. */
 		flip(c, frame + 32, payload);
 		fix_payload_crc(c, hdr, frame + 32, payload);
-	} else if (kind == 2 && state == ST_READ &&
-		   (c->features & VXHS_F_DATA_CRC)) {
+	} else if (c->features & VXHS_F_DATA_CRC && payload) {
 		/* Under a wrong one. */
 		if (one_in(c, 2))
 			frame[32 + below(c, payload)] ^= 1;
@@ -481,17 +632,18 @@ static void bend(struct conn *c, enum state state, u8 *frame, size_t len)
 			hdr->payload_crc ^= htole32(1u << below(c, 32));
 		fix_crc(c, hdr);
 	} else {
-		hdr->status = htole16(odd_status(c));
-		hdr->payload_len = 0;
-		hdr->payload_crc = 0;
+		/* A CRC where none belongs. */
+		hdr->payload_crc = htole32((u32)chance(c) | 1);
 		fix_crc(c, hdr);
-		len = 32;
+		if (!has_crc(c, hdr) && one_in(c, 2))
+			hdr->header_crc = htole32((u32)chance(c) | 1);
 	}
-	put_bad(c, state, frame, len);
+	put_bad(c, state, class_of(c, frame, asked), frame, len);
 }
 
 /* A field of a body that is another, under a right CRC. */
-static void bend_body(struct conn *c, enum state state, u8 *frame, size_t len)
+static void bend_body(struct conn *c, enum state state, u8 *frame, size_t len,
+		      const u8 *asked)
 {
 	static const u32 odd[] = { 0, 1, 511, 512, 513, 4096, 4097, 0x7fffffff,
 				   0x80000000, 0xffffffff, 0xfffffe00, 3 };
@@ -522,7 +674,7 @@ static void bend_body(struct conn *c, enum state state, u8 *frame, size_t len)
 			rsp->size = size;
 	}
 	fix_payload_crc(c, hdr, frame + 32, (u32)len - 32);
-	put_bad(c, state, frame, len);
+	put_bad(c, state, class_of(c, frame, asked), frame, len);
 	end_soon(c, 2000);
 	/* It may have been taken for a good one. */
 	c->ending = false;
@@ -533,7 +685,7 @@ static void answer(struct conn *c, enum state state, u8 *frame, size_t len,
 		   const u8 *asked, size_t asked_len)
 {
 	bool body = state <= ST_RECOVERY_OPEN;
-	u32 fatal = body ? 12 : state == ST_PING ? 3 : 64;
+	u32 fatal = body ? 16 : state == ST_PING ? 3 : 24;
 
 	if (state == ST_CLOSE || state == ST_LOGOUT)
 		fatal = 2;
@@ -542,7 +694,7 @@ static void answer(struct conn *c, enum state state, u8 *frame, size_t len,
 		return;
 	}
 	if ((c->features & VXHS_F_EVENTS) && state != ST_LOGIN &&
-	    state != ST_RECOVERY_LOGIN && one_in(c, 24)) {
+	    state != ST_RECOVERY_LOGIN && one_in(c, 32)) {
 		u32 n = 1 + below(c, BURST);
 
 		while (n--)
@@ -552,12 +704,12 @@ static void answer(struct conn *c, enum state state, u8 *frame, size_t len,
 		break_lane(c, state, frame, len, asked, asked_len);
 		return;
 	}
-	if (body && one_in(c, 8)) {
-		bend_body(c, state, frame, len);
+	if (body && one_in(c, 12)) {
+		bend_body(c, state, frame, len, asked);
 		return;
 	}
-	if (state != ST_PING && (body ? one_in(c, 24) : one_in(c, 2)))
-		bend(c, state, frame, len);
+	if (body ? one_in(c, 24) : !one_in(c, 8))
+		bend(c, state, frame, len, asked);
 	else
 		put_good(c, frame, len);
 }
@@ -690,10 +842,51 @@ static void native_request(struct conn *c, const struct vxhs_request *req,
 
 /* v34 */
 
+/* @right is the header that would have been. */
+static enum class class_of_v34(const struct vxhs_v34_hdr *right,
+			       const u8 *frame, const u8 *asked)
+{
+	const struct vxhs_v34_hdr *hdr = (const void *)frame;
+	const struct vxhs_v34_hdr *req = (const void *)asked;
+	u64 size, features, offered = 0;
+	struct vxhs_v34_msg msg;
+	u16 min, max, version;
+
+	if (vxhs_v34_get(hdr, &msg))
+		return CL_HEADER;
+	if (hdr->cookie != req->cookie)
+		return CL_TAG;
+	switch (vxhs_v34_check_reply(&msg, le16toh(req->opcode),
+				     le64toh(req->io_size))) {
+	case VXHS_RULE_OK:
+		break;
+	case VXHS_RULE_PAYLOAD_LEN:
+		return CL_LENGTH;
+	case VXHS_RULE_STATUS_PAYLOAD:
+		return CL_ERROR;
+	default:
+		return CL_HEADER;
+	}
+	if (msg.err)
+		return CL_STATUS;
+	if (msg.opcode == VXHS_V34_STAT) {
+		if (hdr->payload_size != right->payload_size)
+			return CL_LENGTH;
+		if (vxhs_v34_get_size(frame + 256, msg.payload_size, &size))
+			return CL_BODY;
+		if (vxhs_get_offer(&req->offer, &min, &max, &offered) &&
+		    vxhs_get_choice(&hdr->offer, offered, &version, &features))
+			return CL_BODY;
+		if (memcmp(&hdr->offer, &right->offer, sizeof(hdr->offer)))
+			return CL_ODD_BODY;
+	}
+	return memcmp(hdr, right, sizeof(*hdr)) ? CL_FIELD : CL_CONTENTS;
+}
+
 static void v34_break(struct conn *c, enum state state, u8 *frame, size_t len,
 		      const u8 *asked, size_t asked_len)
 {
-	struct vxhs_v34_hdr *hdr = (void *)frame;
+	struct vxhs_v34_hdr *hdr = (void *)frame, good = *hdr;
 
 	switch (below(c, 14)) {
 	case 0:
@@ -711,7 +904,8 @@ static void v34_break(struct conn *c, enum state state, u8 *frame, size_t len,
 		hdr->payload_size =
 			htole64(one_in(c, 3) ? chance(c) :
 				other_len(c, (u32)le64toh(hdr->payload_size)));
-		put_bad(c, state, frame, len);
+		put_bad(c, state, class_of_v34(&good, frame, asked), frame,
+			len);
 		fill(c, le64toh(hdr->payload_size));
 		end_soon(c, 300);
 		return;
@@ -725,42 +919,38 @@ static void v34_break(struct conn *c, enum state state, u8 *frame, size_t len,
 		end_soon(c, 200);
 		return;
 	case 8:
-		put_bad(c, state, frame, below(c, (u32)len));
-		flush_out(c);
-		if (one_in(c, 2))
-			reset(c);
-		end_soon(c, below(c, 50));
+		cut(c, state, frame, len);
 		return;
 	case 9:
 		put(c, frame, len);
 		right++;
-		break;
+		put_bad(c, state, CL_REPEATED, frame, len);
+		end_soon(c, 300);
+		return;
 	case 10:
 		flip(c, frame, 96);
 		break;
 	case 11:
-		put_bad(c, state, asked, asked_len < 256 ? asked_len : 256);
+		put_bad(c, state, CL_GARBAGE, asked,
+			asked_len < 256 ? asked_len : 256);
 		end_soon(c, 200);
 		return;
 	case 12:
-		counts[state]++;
-		flush_out(c);
-		send(c->fd, "!", 1, MSG_OOB | MSG_NOSIGNAL | MSG_DONTWAIT);
-		end_soon(c, 200);
+		urgent(c, state);
 		return;
 	default:
-		counts[state]++;
-		end_soon(c, below(c, 300));
+		withhold(c, state);
 		return;
 	}
-	put_bad(c, state, frame, len);
+	put_bad(c, state, class_of_v34(&good, frame, asked), frame, len);
 	end_soon(c, 300);
 }
 
 /* STAT: what follows from a wrong one costs the lane sooner or later. */
-static void stat_bend(struct conn *c, enum state state, u8 *frame, size_t len)
+static void stat_bend(struct conn *c, enum state state, u8 *frame, size_t len,
+		      const u8 *asked)
 {
-	struct vxhs_v34_hdr *hdr = (void *)frame;
+	struct vxhs_v34_hdr *hdr = (void *)frame, good = *hdr;
 	struct vxhs_offer *choice = &hdr->offer;
 
 	switch (below(c, 6)) {
@@ -786,31 +976,55 @@ static void stat_bend(struct conn *c, enum state state, u8 *frame, size_t len)
 		len = 256;
 		break;
 	}
-	put_bad(c, state, frame, len);
+	put_bad(c, state, class_of_v34(&good, frame, asked), frame, len);
 	end_soon(c, 300);
+}
+
+/* Wrong, but the lane lives on: a client looks at few fields. */
+static void v34_bend(struct conn *c, enum state state, u8 *frame, size_t len,
+		     const u8 *asked)
+{
+	struct vxhs_v34_hdr *hdr = (void *)frame, good = *hdr;
+	u32 kind = below(c, 8);
+
+	if (!kind) {
+		hdr->err = htole32((u32)chance(c) | 1);
+		hdr->payload_size = 0;
+		len = 256;
+	} else if (kind == 1 && len > 256) {
+		flip(c, frame + 256, len - 256);
+	} else {
+		switch (below(c, 4)) {
+		case 0:
+			flip(c, (u8 *)hdr->target, sizeof(hdr->target));
+			break;
+		case 1:
+			hdr->io_offset ^= htole64(chance(c) | 1);
+			break;
+		case 2:
+			hdr->flags ^= htole64(chance(c) | 1);
+			break;
+		default:
+			hdr->data_type ^= htole32((u32)chance(c) | 1);
+			break;
+		}
+	}
+	put_bad(c, state, class_of_v34(&good, frame, asked), frame, len);
 }
 
 static void v34_answer(struct conn *c, enum state state, u8 *frame,
 		       size_t len, const u8 *asked, size_t asked_len)
 {
 	bool stat = state == ST_STAT || state == ST_V34_STAT;
-	struct vxhs_v34_hdr *hdr = (void *)frame;
 
 	if (!bad) {
 		put_good(c, frame, len);
-	} else if (one_in(c, stat ? 16 : 200)) {
+	} else if (one_in(c, stat ? 16 : 128)) {
 		v34_break(c, state, frame, len, asked, asked_len);
 	} else if (stat && one_in(c, 16)) {
-		stat_bend(c, state, frame, len);
-	} else if (!stat && one_in(c, 2)) {
-		if (one_in(c, 2) && len > 256) {
-			flip(c, frame + 256, len - 256);
-		} else {
-			hdr->err = htole32((u32)chance(c) | 1);
-			hdr->payload_size = 0;
-			len = 256;
-		}
-		put_bad(c, state, frame, len);
+		stat_bend(c, state, frame, len, asked);
+	} else if (!stat && !one_in(c, 8)) {
+		v34_bend(c, state, frame, len, asked);
 	} else {
 		put_good(c, frame, len);
 	}
@@ -1023,16 +1237,33 @@ static int listen_on(unsigned int index, bool v34)
 	return 0;
 }
 
+/* Of each state how many are malformed or ill-timed; and of each class. */
 static void print_stats(void)
 {
-	unsigned int i;
+	unsigned int i, k;
 
-	printf("{\"right\": %llu, \"accepted\": %llu", (unsigned long long)right,
-	       (unsigned long long)accepted);
-	for (i = 0; i < STATES; i++)
-		printf(", \"%s\": %llu", state_names[i],
-		       (unsigned long long)counts[i]);
-	printf("}\n");
+	printf("{\"right\": %llu, \"accepted\": %llu, \"states\": {",
+	       (unsigned long long)right, (unsigned long long)accepted);
+	for (i = 0; i < STATES; i++) {
+		u64 wrong = 0;
+
+		for (k = 0; k < CL_STATUS; k++)
+			wrong += counts[i][k];
+		printf("%s\"%s\": %llu", i ? ", " : "", state_names[i],
+		       (unsigned long long)wrong);
+	}
+	for (k = 0; k < CLASSES; k++) {
+		u64 n = 0;
+
+		for (i = 0; i < STATES; i++)
+			n += counts[i][k];
+		printf("%s\"%s\": %llu",
+		       k == 0 ? "}, \"malformed\": {" :
+		       k == CL_REPEATED ? "}, \"ill-timed\": {" :
+		       k == CL_STATUS ? "}, \"odd\": {" : ", ",
+		       class_names[k], (unsigned long long)n);
+	}
+	printf("}}\n");
 	fflush(stdout);
 }
 
