@@ -253,7 +253,7 @@ fuzz:
 	@$(MAKE) --no-print-directory -s fuzzers $(FUZZERS:%=$(B)/fuzz/%_cov)
 	@tests/fuzz/run.sh $(MINUTES)
 	@PATH="$$PATH:/usr/sbin:/sbin" tests/uml/run \
-		--timeout $$(($(MINUTES) * 60 + 900)) -- env \
+		--timeout $$(($(MINUTES) * 60 + 1200)) -- env \
 		FUZZ_SECONDS=$$(($(MINUTES) * 60)) tests/uml/leak-check.sh \
 		tests/functional/uml_fuzz.py
 

@@ -24,7 +24,7 @@ from vm import Raw, no_splats, run, vxhsctl
 
 SEED = int(os.environ.get('FUZZ_SEED') or random.SystemRandom().getrandbits(32))
 SECONDS = int(os.environ.get('FUZZ_SECONDS') or 0)
-LIMIT = 600             # when it is given up
+LIMIT = 900             # when it is given up
 NATIVE, V34 = 12, 2
 NAMES = 2               # disks of a server
 LANES = 3
