@@ -127,7 +127,7 @@ def files_of_certificates():
     equal(run_agent('--check', '--config',
                     l.config(key=l.copy(l.host.key, 0o400))), (0, ''))
     refused(l.config(cert=l.old.cert), l.old.cert + ' has expired')
-    refused(l.config(crl=l.old_crl), l.old_crl + ' is out of date')
+    refused(l.config(crl=l.old_crl), l.old_crl + ' has ended')
     refused(l.config(crl=l.ca.cert), l.ca.cert + ' has no revocation list')
     refused(l.config(ca=l.crl), l.crl + ' has no certificate of an authority')
     refused(l.config(key=l.ca.key), l.host.cert, l.ca.key,
