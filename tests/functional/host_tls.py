@@ -1269,6 +1269,15 @@ def the_audit_has_everything():
         equal(status_of(a, 'n"\n\\', RO), NOT_FOUND)
         wait_for(event='denied', identity='third', vdisk='n"\n\\',
                  why='no such vdisk')
+        # What is no UTF-8 is shown byte by byte: cut short, a surrogate, one
+        # that is too long for what it is, or beyond the last.
+        for name, shown in (
+                ('d\u00e9p\u00f4t-\u20ac\U0001f4be\x7f\x85'.encode(), None),
+                (b'\xc3(\xed\xa0\x80\xc0\xaf\xe0\x82\x82\xf4\x90\x80\x80'
+                 b'\xf0\x80\x82\x82\xff\xe2\x82', 'latin1')):
+            equal(status_of(a, name, RO), NOT_FOUND)
+            wait_for(event='denied', identity='third',
+                     vdisk=name.decode(shown or 'utf-8'))
         b = client(d, 'b', lab().other)
         equal(status_of(b, 'b', RW, TAKE_OVER), OK)
         found = wait_for(event='take-over', identity='other', vdisk='b')

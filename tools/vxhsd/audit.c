@@ -60,16 +60,48 @@ static struct {
 
 /* Encoding */
 
-/* Peers choose names: no byte of theirs may mean anything. */
+/* Bytes of the character of UTF-8 that begins here; 0 if none does. */
+static unsigned int utf8_len(const unsigned char *p)
+{
+	static const u32 first[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	unsigned int len, i;
+	u32 code;
+
+	if (*p < 0x80)
+		return 1;
+	len = *p >= 0xf0 ? 4 : *p >= 0xe0 ? 3 : 2;
+	if (*p < 0xc0 || *p > 0xf7)
+		return 0;
+	code = *p & (0x7f >> len);
+	for (i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (p[i] & 0x3f);
+	}
+	return code >= first[len] && code <= 0x10ffff &&
+	       (code < 0xd800 || code > 0xdfff) ? len : 0;
+}
+
+static bool is_plain(const unsigned char *p, unsigned int len)
+{
+	if (len == 2)	/* U+0080 to U+009f are control characters, too */
+		return *p != 0xc2 || p[1] > 0x9f;
+	return len > 2 || (len == 1 && *p >= 0x20 && *p <= 0x7e &&
+			   *p != '"' && *p != '\\');
+}
+
+/* Peers choose names: nothing of theirs may mean anything. */
 static void put_escaped(FILE *out, const char *text)
 {
 	const unsigned char *p = (const unsigned char *)text;
+	unsigned int len;
 
-	for (; *p; p++) {
-		if (*p < 0x20 || *p > 0x7e || *p == '"' || *p == '\\')
-			fprintf(out, "\\u%04x", *p);
+	for (; *p; p += len ? len : 1) {
+		len = utf8_len(p);
+		if (is_plain(p, len))
+			fwrite(p, 1, len, out);
 		else
-			fputc(*p, out);
+			fprintf(out, "\\u%04x", len == 2 ? p[1] : *p);
 	}
 }
 
