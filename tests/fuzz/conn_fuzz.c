@@ -823,7 +823,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	options = (struct sim_options){
 		.loops = how & 1 ? 2 : 1,
 		.tls = how & 2,
-		.pool = how & 4 ? 1 << 19 : how & 8 ? 3 << 20 : 256 << 20,
+		/* The largest request fits, as it always does in vxhsd. */
+		.pool = how & 4 ? 5 << 18 : how & 8 ? 3 << 20 : 256 << 20,
 	};
 	for (i = 0; i < SIM_SOCKS; i++)
 		memset(&clients[i], 0, offsetof(struct client, reqs));
