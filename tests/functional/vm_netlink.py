@@ -6,6 +6,7 @@ import errno
 import glob
 import os
 import random
+import shutil
 import socket
 import struct
 import subprocess
@@ -26,7 +27,7 @@ from genl import (A_DISK, A_SESSION, ACK_LOSS, ATTACH, D_FAILED,
                   S_RECONNECT_DELAY, S_RECOVERIES, S_REPLAY_DELAY, S_SOURCE,
                   S_ALLOW_UNVERIFIED, S_TLS, S_TLS_IDENTITY, S_TLS_PEERNAME,
                   S_TLS_PSK, SESSION_GET, SET, Genl, attr, nest, portal)
-from harness import check, equal, eventually, main, test
+from harness import check, equal, eventually, main, test, tmpdir
 from vm import Raw, settle
 
 HOSTILE = os.path.join(os.path.dirname(genl.__file__), 'hostile_user.py')
@@ -533,13 +534,22 @@ def many_dumps_while_things_change():
     other.close()
 
 
+def for_everybody(*files):
+    """Copies where others than root find them, wherever this tree is."""
+    where = tmpdir()
+    for path in os.path.dirname(where), where:
+        os.chmod(path, 0o755)
+    return [shutil.copy(path, where) for path in files]
+
+
 def got_by(*command):
     """What hostile_user.py gets while a disk comes and goes."""
     nl, d = setup()
+    script = for_everybody(HOSTILE, genl.__file__)[0]
     d.disks['e'] = vxhs.Disk(1 << 20)
     index = nl.attach(d, 'd')
     settle()
-    child = subprocess.Popen([*command, sys.executable, HOSTILE, str(index)],
+    child = subprocess.Popen([*command, sys.executable, script, str(index)],
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              text=True)
     equal(child.stdout.readline(), 'listening\n')
