@@ -96,7 +96,7 @@ struct tls_rx {
 
 /**
  * enum tls_record - a record that is not data
- * @TLS_RECORD_NONE: there is none
+ * @TLS_RECORD_NONE: ask again
  * @TLS_RECORD_EOF: the peer has said its last word
  * @TLS_RECORD_OTHER: nothing that we have a use for
  */

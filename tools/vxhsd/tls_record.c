@@ -97,8 +97,8 @@ ssize_t tls_receive(struct tls_rx *rx, int fd, size_t max)
 }
 
 /**
- * tls_take_record - what is it that a receive could not give us?
- * @fd: a socket of which a receive failed with EIO
+ * tls_take_record - what is it that tls_receive() could not give us?
+ * @fd: a socket for which that returned -EIO
  */
 enum tls_record tls_take_record(int fd)
 {
@@ -114,8 +114,9 @@ enum tls_record tls_take_record(int fd)
 	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
 	struct cmsghdr *cmsg = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && errno == EINTR)
 		return TLS_RECORD_NONE;
+	/* Else it is there, unless what has come was no record at all. */
 	if (!n && !cmsg)
 		return TLS_RECORD_EOF;
 	if (cmsg && cmsg->cmsg_level == SOL_TLS &&
