@@ -87,7 +87,7 @@ vxhsctl_LIBS := -lmnl -ljson-c
 vxhsd_LIBS   := -luring -linih -lisal -lgnutls -lseccomp -lpthread
 vxhs-handshake_LIBS := -lmnl -linih -lgnutls
 # What it says is looked at.
-vxhs-handshake_session_test_LIBS := -Wl,--wrap=log_line
+vxhs-handshake_session_test_LIBS := -Wl,--wrap=log_line,--wrap=ktls_install
 TOOLS        := vxhsctl vxhsd vxhs-handshake
 
 # $(call tool,NAME,FOLDER,FLAGS)

@@ -424,6 +424,27 @@ static void serve_step(struct serving *s)
 		gnutls_alert_send_appropriate(s->session, s->result);
 }
 
+/* A server that has looked at who we are, and gone, before the kernel is asked. */
+static struct serving *serving_now;
+static bool ends_early;
+
+int __real_ktls_install(gnutls_session_t session, int fd);
+int __wrap_ktls_install(gnutls_session_t session, int fd);
+int __wrap_ktls_install(gnutls_session_t session, int fd)
+{
+	struct pollfd pollfd = { .fd = serving_now->fd, .events = POLLIN };
+	int i;
+
+	if (!ends_early)
+		return __real_ktls_install(session, fd);
+	for (i = 0; i < ROUNDS && serving_now->result == GNUTLS_E_AGAIN; i++) {
+		poll(&pollfd, 1, 5);
+		serve_step(serving_now);
+	}
+	shutdown(serving_now->fd, SHUT_WR);
+	return -ENOTCONN;
+}
+
 static void serve_end(struct serving *s)
 {
 	gnutls_deinit(s->session);
@@ -454,6 +475,7 @@ static int shake(struct identity *list, const char *peername,
 	*told = 0;
 	connect_both(&request.fd, &fd);
 	serve(&serving, fd, priority, pair);
+	serving_now = &serving;
 	progress = session_start(&s, &request, list, now_us());
 	for (i = 0; i < ROUNDS && progress == PROGRESS_WAIT; i++) {
 		struct pollfd pollfd = {
@@ -597,6 +619,15 @@ static void test_server_does_not_believe(void **state)
 	(void)state;
 	shake(list, "server.example", SERVER_TLS13, &server, &result);
 	assert_int_not_equal(result, 0);
+	ends_early = true;
+	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &server,
+			       NULL), EACCES);
+	assert_said("the server refuses identity \"default\": alert ", NULL);
+	identity_free_all(list);
+	list = load_x509("host", "");
+	assert_int_equal(shake(list, "server.example", SERVER_TLS13, &server,
+			       NULL), ECONNRESET);
+	ends_early = false;
 	identity_free_all(list);
 }
 

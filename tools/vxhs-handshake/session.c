@@ -221,9 +221,9 @@ static enum progress refuse_certificate(struct session *s)
 
 /*
  * In TLS 1.3 a server looks at the client's certificate when the client is
- * through; what it says before is about something else.
+ * through; what it says before is about something else.  @known: it has looked.
  */
-static enum progress refuse_alert(struct session *s)
+static enum progress refuse_alert(struct session *s, bool known)
 {
 	gnutls_alert_description_t alert = gnutls_alert_get(s->gnutls);
 	const char *name = gnutls_alert_get_name(alert);
@@ -231,7 +231,7 @@ static enum progress refuse_alert(struct session *s)
 
 	if (!name)
 		name = "which has no name";
-	if (s->identity->psk)
+	if (known)
 		err_set(&err, "the server refuses identity \"%s\": alert %d, %s; its log may say more",
 			s->identity->name, alert, name);
 	else
@@ -252,7 +252,7 @@ static enum progress fail(struct session *s, int ret)
 			PROOF_RSA_BITS, PROOF_EXPONENT_BITS);
 		return refuse(s, EKEYREJECTED, err.text);
 	case GNUTLS_E_FATAL_ALERT_RECEIVED:
-		return refuse_alert(s);
+		return refuse_alert(s, s->identity->psk);
 	case GNUTLS_E_PREMATURE_TERMINATION:
 	case GNUTLS_E_PULL_ERROR:
 	case GNUTLS_E_PUSH_ERROR:
@@ -271,6 +271,17 @@ static enum progress fail(struct session *s, int ret)
 	}
 }
 
+/* The server has looked at who we are, and has gone. */
+static enum progress ended_early(struct session *s)
+{
+	char c;
+	ssize_t ret = gnutls_record_recv(s->gnutls, &c, sizeof(c));
+
+	if (ret == GNUTLS_E_FATAL_ALERT_RECEIVED)
+		return refuse_alert(s, true);
+	return fail(s, GNUTLS_E_PREMATURE_TERMINATION);
+}
+
 /* The handshake is over: is it what was wanted?  Then to the kernel with it. */
 static enum progress finish(struct session *s)
 {
@@ -287,6 +298,8 @@ static enum progress finish(struct session *s)
 		return refuse(s, EPROTO,
 			      "the server sent something before it was asked");
 	ret = ktls_install(s->gnutls, s->fd);
+	if (ret == -ENOTCONN)
+		return ended_early(s);
 	if (ret) {
 		err_set(&err, "cannot give the keys to the kernel: %s",
 			strerror(-ret));
