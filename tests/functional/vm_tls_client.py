@@ -485,11 +485,12 @@ def lanes_are_replaced_before_their_keys_are_used_up():
         before = file.read()
     log = Kmsg()
     try:
-        write(PARAMETER, '2097152')
+        # The other lane waits for the first until a quarter more.
+        write(PARAMETER, '16777216')
         load = Load(device, 3)
         eventually(lambda: load.error or sum(
             'connecting anew' in line for line in log.vxhs()) >= 3,
-            'no lane is replaced', 40)
+            'no lane is replaced', 120)
     finally:
         write(PARAMETER, before)
     load.goes_on()
