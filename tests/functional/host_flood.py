@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 
 import vxhs
-from attack import Attack, compare
+from attack import compare
 from harness import (Vxhsd, check, equal, eventually, main, many_files, test,
                      tmpdir)
 from vxhs import NO_SPACE, OK, READ, RW, RW_SHARED, NativeClient, V34Client

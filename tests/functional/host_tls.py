@@ -30,7 +30,7 @@ from harness import (TOP, Vxhsd, check, equal, eventually, leases, main,
 from relay import DOWN, Relay
 from softtls import TlsPipe, kernel_has_tls, under
 from vxhs import (BUSY, DENIED, NOT_FOUND, OK, RO, RW, RW_SHARED, STALE,
-                  TAKE_OVER, Closed, NativeClient, V34Client)
+                  TAKE_OVER, NativeClient, V34Client)
 
 NAME = 'server.example'
 

@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, '..', 'lib')]
 
 import vm
-from harness import Vxhsd, check, equal, eventually, main, test, tmpdir
+from harness import Vxhsd, check, equal, eventually, main, test
 from vm import Kmsg, attach, settle, sh, show
 
 SECONDS = 4

@@ -188,6 +188,7 @@ class Load(threading.Thread):
 
     def __init__(self, device, seed=0):
         super().__init__(daemon=True)
+        self.device = device
         self.raw, self.rng = Raw(device), random.Random(seed)
         self.wrote, self.done, self.error = {}, 0, None
         self.ending = False
@@ -228,6 +229,13 @@ class Load(threading.Thread):
             check(self.raw.read(at << 20, n) == data, 'wrong data at %d' % at)
         self.raw.flush()
         self.raw.close()
+
+    def ends_well(self):
+        """It goes on, all is right, and nobody has the disk any more."""
+        self.goes_on()
+        self.finish()
+        settle()
+        detach(self.device)
 
 
 # ------------------------------------------------------------------- I/O
@@ -295,10 +303,7 @@ def psk():
         device = attach(d, 'disk0', '--identity', 'host1', '--digests')
         equal(show(device)['session']['digests'], True)
         load = Load(device)
-        load.goes_on()
-        load.finish()
-        settle()
-        detach(device)
+        load.ends_well()
         refused('the TLS handshake was refused', d, '--identity', 'wrong',
                 log='its PSK is wrong, or nobody has its identity')
         # It has a certificate, where a key is wanted.
@@ -396,10 +401,7 @@ def it_never_falls_back():
         eventually(lambda: old.seen >= 2, 'it does not try', 30)
         equal(show(device)['session']['state'], 'recovering')
     d = serve(port=d.port, files=files)
-    load.goes_on()
-    load.finish()
-    settle()
-    detach(device)
+    load.ends_well()
     d.stop()
 
 
@@ -445,10 +447,7 @@ def recovery_under_load():
     eventually(lambda: any('no TLS handshake agent runs' in line
                            for line in log.vxhs()), 'nobody says it')
     lab().start_agent()
-    load.goes_on()
-    load.finish()
-    settle()
-    detach(device)
+    load.ends_well()
     d.stop()
 
 
@@ -467,10 +466,7 @@ def damaged_records():
             load.goes_on()
             proxy('corrupt', mask=4, after=1000, pick=i % 2 * 0.6,
                   dir=('s2c', 'c2s')[i // 2])
-        load.goes_on()
-        load.finish()
-        settle()
-        detach(device)
+        load.ends_well()
     finally:
         proxy.stop()
     check(any('a TLS record was damaged' in line for line in log.vxhs()),
@@ -517,10 +513,7 @@ def the_only_lane_is_replaced_too():
                    'the lane is not replaced', 40)
     finally:
         write(PARAMETER, before)
-    load.goes_on()
-    load.finish()
-    settle()
-    detach(device)
+    load.ends_well()
 
 
 # --------------------------------------------------- servers that are wrong
@@ -874,9 +867,7 @@ def recovery_outlives_agents_that_hang_or_die():
             equal(show(device)['session']['lanes_up'], 0, 'lanes')
         lab().start_agent()
         load.goes_on()
-    load.finish()
-    settle()
-    detach(device)
+    load.ends_well()
     d.stop()
 
 

@@ -455,6 +455,23 @@ static void serve_end(struct serving *s)
 	close(s->fd);
 }
 
+static enum progress go_on(struct session *s, struct serving *serving,
+			   enum progress progress)
+{
+	int i;
+
+	for (i = 0; i < ROUNDS && progress == PROGRESS_WAIT; i++) {
+		struct pollfd pollfd = {
+			.fd = s->fd, .events = session_events(s),
+		};
+
+		serve_step(serving);
+		if (poll(&pollfd, 1, 5) == 1)
+			progress = session_go_on(s);
+	}
+	return progress;
+}
+
 /*
  * Shake hands.  Returns what the kernel is told; *@result is the server's.
  * The kernel's refusal of the keys counts as success where it has no TLS.
@@ -477,15 +494,7 @@ static int shake(struct identity *list, const char *peername,
 	serve(&serving, fd, priority, pair);
 	serving_now = &serving;
 	progress = session_start(&s, &request, list, now_us());
-	for (i = 0; i < ROUNDS && progress == PROGRESS_WAIT; i++) {
-		struct pollfd pollfd = {
-			.fd = s.fd, .events = session_events(&s),
-		};
-
-		serve_step(&serving);
-		if (poll(&pollfd, 1, 5) == 1)
-			progress = session_go_on(&s);
-	}
+	progress = go_on(&s, &serving, progress);
 	assert_int_not_equal(progress, PROGRESS_WAIT);
 	status = progress == PROGRESS_DONE ? 0 : s.status;
 	if (status == EIO && !ktls_offered())
@@ -994,7 +1003,7 @@ static void test_reload_in_between(void **state)
 	struct serving serving;
 	struct session s;
 	char path[128];
-	int fd, i;
+	int fd;
 
 	(void)state;
 	snprintf(path, sizeof(path), "%s/conf", dir);
@@ -1004,15 +1013,7 @@ static void test_reload_in_between(void **state)
 	assert_int_equal(progress, PROGRESS_WAIT);
 	identity_reload(&list, path);
 	assert_said("was read again", NULL);
-	for (i = 0; i < ROUNDS && progress == PROGRESS_WAIT; i++) {
-		struct pollfd pollfd = {
-			.fd = s.fd, .events = session_events(&s),
-		};
-
-		serve_step(&serving);
-		if (poll(&pollfd, 1, 5) == 1)
-			progress = session_go_on(&s);
-	}
+	progress = go_on(&s, &serving, progress);
 	assert_true(progress == PROGRESS_DONE ||
 		    (s.status == EIO && !ktls_offered()));
 	session_end(&s);
